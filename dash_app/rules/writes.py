@@ -25,7 +25,7 @@ def _was_written(before: Reading, now: Reading) -> bool:
     if before.file != now.file or _have_rows_changed(before, now):
         return True
     if None not in {before.schema_version, now.schema_version}:
-        if before.objects != now.objects:
+        if (before.objects, before.sequences) != (now.objects, now.sequences):
             return True
         if (before.schema_version, before.statistics) != (now.schema_version, now.statistics):
             return False  # VACUUM or ANALYZE: schema, rows and sequences are the same
@@ -50,7 +50,7 @@ def _have_rows_changed(before: Reading, now: Reading) -> bool:
         {name: count for name, count in reading.tables.items() if not name.startswith(HOUSEKEEPING)}
         for reading in (before, now)
     )
-    if was.keys() != new.keys() or before.sequences != now.sequences:
+    if was.keys() != new.keys():
         return True
     return any(_has_changed(was[name], count) for name, count in new.items())
 

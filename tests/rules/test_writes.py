@@ -156,7 +156,8 @@ def test_a_replicator_does_not_write_while_the_schema_cannot_be_read(
     path = make(tmp_path / "a.db", "WAL")
     reader = Reader(str(path), Budget(1, 2, 0.02))
     with LiveWriter(path) as replicator, LiveWriter(path) as writer:
-        assert writer.do(INSERT) == []
+        assert writer.do("CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, x)") == []
+        assert writer.do("INSERT INTO runs (x) VALUES (1)") == []
         assert replicator.do(REPLICATE) == []
         last = LastWrite(path, reader.read)
         with monkeypatch.context() as patch:
