@@ -41,7 +41,7 @@ def send(airlock: Airlock, number: signal.Signals) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
 def test_a_lost_child_is_replaced_in_the_same_call(tmp_path: Path, number: signal.Signals) -> None:
     paths = [make_database(tmp_path / f"{n}.db", agents=n) for n in range(5)]
-    with open_airlock(*paths) as airlock:
+    with open_airlock(*paths, limits=Limits(deadline_seconds=5, table_seconds=1)) as airlock:
         airlock.read(20)
         for _ in range(3):
             requested_at = datetime.now(UTC)

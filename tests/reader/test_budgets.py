@@ -146,10 +146,17 @@ def test_small_tables_are_counted_together_and_share_the_cost(tmp_path: Path) ->
 def test_counts_that_are_not_due_are_estimates_even_if_the_file_is_unchanged(large: Path) -> None:
     limits = Limits(deadline_seconds=20, table_seconds=10)
     with LiveWriter(large) as writer, open_airlock(large, limits=limits) as airlock:
-        first = read(airlock)
-        assert is_exact(first)
-        assert writer.do(ADD) == []
-        second = read(airlock)
+
+        def read_before_due() -> tuple[Reading, Reading] | None:
+            """A count and the next reading; a busy machine may read when it is due again."""
+            counted = read_exact(airlock)
+            assert writer.do(ADD) == []
+            reading = read(airlock)
+            return None if is_exact(reading) else (counted, reading)
+
+        found = eventually(read_before_due)
+        assert found
+        first, second = found
         huge = second.tables["huge"]
         assert huge == replace(first.tables["huge"], estimate="about")
         await_quiet(large.parent)
@@ -162,11 +169,15 @@ def test_counts_that_are_not_due_are_estimates_even_if_the_file_is_unchanged(lar
 
 
 def test_counting_a_large_table_ends_within_the_budget_of_the_reading(large: Path) -> None:
+    budget = Budget(table_seconds=60, reading_seconds=0.001, core_share=1)
+
+    def is_cut_short() -> bool:
+        # A busy machine may interrupt the count too late.
+        huge = count_tables(connection, user_tables(connection), {}, budget)[b"huge"].count
+        return huge.estimate == "at_most" or huge.error == NOT_REACHED
+
     with connect(str(large), "immutable") as connection:
-        budget = Budget(table_seconds=60, reading_seconds=0.001, core_share=1)
-        states = count_tables(connection, user_tables(connection), {}, budget)
-    huge = states[b"huge"].count
-    assert huge.estimate == "at_most" or huge.error == NOT_REACHED
+        eventually(is_cut_short)
 
 
 def test_a_cpu_limit_does_not_count_the_time_for_which_the_machine_is_busy() -> None:
