@@ -133,7 +133,7 @@ class Sampler:
         self._states = StateStore(history, settings.databases, clock.now)
         self._airlock.restore(self._states.states)
         self._expectations = load_trackers(
-            settings.databases, settings.stale_after, history.path, self._states
+            settings.databases, settings.stale_after, history.path, self._states, clock.now()
         )
         self._tracker = IncidentTracker(history, settings.alerts.settle, clock.now())
         self._problems: dict[str, tuple[Problem, ...]] = {}
@@ -204,7 +204,9 @@ class Sampler:
         """Dismiss a database's problems up to a time, and wait for the snapshot without them."""
         statuses = self.snapshot.databases if self.snapshot else ()
         problems = [p for s in statuses if s.database.name == database for p in s.problems]
-        if any(p.needs_acknowledgement and p.since <= until for p in problems):
+        taken_at = self.snapshot.taken_at if self.snapshot else until
+        # One in the future began before the clock was set back.
+        if any(p.needs_acknowledgement and not until < p.since <= taken_at for p in problems):
             self._wait_for_tick(self.inbox.dismiss(database, until))
 
     def acknowledge(
@@ -448,7 +450,7 @@ class Sampler:
         try:
             path, now = self._history.path, self._clock.now()
             self._activity, self._gaps = recent_activity(path, names, now), recent_gaps(path, now)
-            self._undisturbed_since = undisturbed_since(path, names)
+            self._undisturbed_since = undisturbed_since(path, names, now)
             self._answers.load_windows(now)
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)

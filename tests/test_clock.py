@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from dash_app import settings as configuration
 from dash_app.alerts.policy import Outbox, dequeue, plan, record_attempt
+from dash_app.history.coverage import find_coverage, undisturbed_since
+from dash_app.history.series import recent_gaps
 from dash_app.history.writer import History
 from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.model.database import Database
@@ -25,7 +27,7 @@ from dash_app.settings.schema import AlertsSettings, HistorySettings
 from dash_app.system.clock import AdjustmentDetector
 from tests.alerts.simulation import HOUR, MINUTE, NOON, Simulation
 from tests.factories import FakeClock, snapshot
-from tests.harness import make_database
+from tests.harness import execute, make_database
 from tests.history.helpers import START, chart_values
 from tests.incidents.helpers import finding, status
 
@@ -184,6 +186,44 @@ def test_an_event_from_the_future_can_be_dismissed() -> None:
     drawn_at = NOON - MINUTE
     left = resolve_events((of_tomorrow, of_now), (), reading, drawn_at)
     assert [event.ended_at for event in left] == [NOON, None]
+
+
+def test_a_loss_from_the_future_can_be_acknowledged(tmp_path: Path) -> None:
+    """The clock was a day ahead when rows were lost, and was corrected afterwards."""
+    path = make_database(tmp_path / "email.db", tasks=100)
+    configured = configuration.parse(
+        {
+            "history": {"path": str(tmp_path / "history.db")},
+            "databases": [{"name": "email", "path": str(path)}],
+        },
+        tmp_path / "config.toml",
+    )
+    stored = "UPDATE event SET at = strftime('%Y-%m-%dT%H:%M:%f000+00:00', at, '+1 day')"
+    for is_corrected in (False, True):
+        with closing(History(configured.history)) as history:
+            sampler = Sampler(configured, history)
+            sampler.tick()
+            execute(path, "DELETE FROM tasks WHERE id > 5")
+            (lost,) = sampler.tick().databases[0].problems
+            if is_corrected:
+                sampler.dismiss("email", lost.since - DAY)
+                assert sampler.tick().databases[0].problems == ()
+            sampler.finish()
+        execute(configured.history.path, stored)
+
+
+def test_times_from_the_future_are_neither_silence_nor_a_gap(tmp_path: Path) -> None:
+    """The clock was ten days ahead for an hour; since it was corrected, a table grows again."""
+    path, ahead = tmp_path / "history.db", 10 * 24 * 60
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in (0, 1, *range(ahead, ahead + 60), 2, 3, 4):
+            history.record(snapshot(START + minute * MINUTE, email={"tasks": 9 + minute % ahead}))
+    now = START + 4 * MINUTE
+    coverage = find_coverage(path, "email", None, now)
+    assert coverage.watched == ((START, now),)
+    assert coverage.written["tasks"] <= now
+    assert recent_gaps(path, now) == ()
+    assert undisturbed_since(path, ["email"], now) == START
 
 
 def test_a_stored_status_from_the_future_starts_now(tmp_path: Path) -> None:

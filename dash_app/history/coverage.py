@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 from dash_app.history.file import open_read_only
@@ -18,7 +19,7 @@ LONG_GAP_SECONDS = 3600
 
 WATCHED = """
     SELECT max(since, :since), until FROM watched
-    WHERE database = :database AND until > :since ORDER BY watched.since
+    WHERE database = :database AND until > :since AND since <= :until ORDER BY watched.since
 """
 GROWTH = """
     SELECT at FROM (
@@ -43,11 +44,16 @@ class Coverage:
     """The last reading with tables."""
 
 
-def find_coverage(path: Path, database: str, last: Reading | None) -> Coverage:
-    """Return the coverage of a database whose last reading is given. Raise sqlite3.Error."""
+def find_coverage(path: Path, database: str, last: Reading | None, now: datetime) -> Coverage:
+    """Return the coverage of a database until now, whose last reading is given.
+
+    What is stored with a later time is from before the clock was set back. Raise sqlite3.Error.
+    """
+    until = int(now.timestamp())
     with open_read_only(path) as connection:
-        watched = tuple((_time(start), _time(end)) for start, end in spans(connection, database))
-        written = last_writes(connection, database)
+        found = spans(connection, database, until=until)
+        watched = tuple((_time(start), _time(end)) for start, end in found)
+        written = last_writes(connection, database, until)
     return Coverage(watched, {table: _time(at) for table, at in written.items()}, last)
 
 
@@ -84,8 +90,8 @@ def last_watched(path: Path) -> int | None:
         return at
 
 
-def undisturbed_since(path: Path, databases: Iterable[str]) -> datetime | None:
-    """Return since when databases have been watched without a long gap and without a fault.
+def undisturbed_since(path: Path, databases: Iterable[str], now: datetime) -> datetime | None:
+    """Return since when databases have been watched until now without a long gap or a fault.
 
     It is None if one of them was never watched. Open incidents do not count. Raise sqlite3.Error.
     """
@@ -95,7 +101,8 @@ def undisturbed_since(path: Path, databases: Iterable[str]) -> datetime | None:
     """
     with open_read_only(path) as connection:
         (ended_at,) = connection.execute(sql).fetchone()
-        watched = [spans(connection, database) for database in databases]
+        until = int(now.timestamp())
+        watched = [spans(connection, database, until=until) for database in databases]
     if not all(watched):
         return None
     starts = [
@@ -105,12 +112,15 @@ def undisturbed_since(path: Path, databases: Iterable[str]) -> datetime | None:
         if end - start > LONG_GAP_SECONDS
     ]
     ends = [datetime.fromisoformat(ended_at)] if ended_at else []
-    return max([*starts, *ends], default=None)
+    return min(max([*starts, *ends]), now) if starts or ends else None
 
 
-def spans(connection: sqlite3.Connection, database: str, since: int = 0) -> list[Span]:
-    """Return the spans in which a database was watched, oldest first."""
-    return connection.execute(WATCHED, {"database": database, "since": since}).fetchall()
+def spans(
+    connection: sqlite3.Connection, database: str, since: int = 0, until: float = inf
+) -> list[Span]:
+    """Return the spans in which a database was watched and that began in a time, oldest first."""
+    facts = {"database": database, "since": since, "until": until}
+    return connection.execute(WATCHED, facts).fetchall()
 
 
 def gaps_between(spans: Iterable[Span]) -> Iterator[Span]:
@@ -122,18 +132,18 @@ def gaps_between(spans: Iterable[Span]) -> Iterator[Span]:
         reached = max(end, reached or end)
 
 
-def last_writes(connection: sqlite3.Connection, database: str) -> dict[str, int]:
-    """Return the last write to each table that was seen to gain rows.
+def last_writes(connection: sqlite3.Connection, database: str, until: int) -> dict[str, int]:
+    """Return the last write until a time to each table that was seen to gain rows.
 
     It is the time at which the sum of written rows reached its present value.
     """
     sql = """
         SELECT "table", min(at) FROM series JOIN point ON series = id
-        WHERE database = ? AND written > 0 AND written = (
-            SELECT written FROM point WHERE series = id ORDER BY at DESC LIMIT 1
+        WHERE database = :database AND written > 0 AND written = (
+            SELECT written FROM point WHERE series = id AND at <= :until ORDER BY at DESC LIMIT 1
         ) GROUP BY id
     """
-    return dict(connection.execute(sql, (database,)))
+    return dict(connection.execute(sql, {"database": database, "until": until}))
 
 
 def _time(seconds: int) -> datetime:

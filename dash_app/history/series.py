@@ -223,7 +223,7 @@ def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, Tab
             {str(series.table): series for series in _find(connection, selection, window)}
             for selection in (Selection((database,)), Selection((database,), metric=INSERTED))
         )
-        grew_at = last_writes(connection, database)
+        grew_at = last_writes(connection, database, int(now.timestamp()))
     return {
         table: TableDay(
             rows_before=rows[table].parts[0],
@@ -266,7 +266,9 @@ def recent_gaps(path: Path, now: datetime) -> tuple[tuple[datetime, datetime, in
     """Return the longer gaps of the last 7 days, and the rows of each. Raise sqlite3.Error."""
     earliest = int((now - GAPS_REACH).timestamp())
     with open_read_only(path) as connection:
-        watched = connection.execute("SELECT since, until FROM watched ORDER BY since")
+        # What began later was stored before the clock was set back.
+        sql = "SELECT since, until FROM watched WHERE since <= ? ORDER BY since"
+        watched = connection.execute(sql, (now.timestamp(),))
         rows = {
             (start, end): 0
             for start, end in gaps_between(watched)
@@ -396,7 +398,7 @@ def _sum(values: Iterable[int | None]) -> int | None:
 def _watched_a_day_ago(connection: sqlite3.Connection, database: str, now: datetime) -> int | None:
     """Return the first time at which a database was watched in the last day."""
     earliest = int((now - timedelta(seconds=DAY)).timestamp())
-    found = spans(connection, database, earliest - 1)
+    found = spans(connection, database, earliest - 1, now.timestamp())
     return max(found[0][0], earliest) if found else None
 
 

@@ -226,7 +226,8 @@ class Trends:
     def _tables(self, database: str) -> list[tuple[str, Note]]:
         """Return the tables, those with most rows first, and notes on those without new rows."""
         counts = self.snapshot.status_of(database).reading.tables if self.snapshot else {}
-        written = coverage.find_coverage(self.settings.history.path, database, None).written
+        path = self.settings.history.path
+        written = coverage.find_coverage(path, database, None, self.now).written
         rows = {table: count.rows or 0 for table, count in counts.items()}
         drawn: list[tuple[str, Note]] = []
         noted: list[tuple[str, Note]] = []

@@ -31,7 +31,11 @@ log = logging.getLogger(__name__)
 
 
 def load_trackers(
-    databases: Iterable[Database], max_gap: timedelta, path: Path, states: StateStore
+    databases: Iterable[Database],
+    max_gap: timedelta,
+    path: Path,
+    states: StateStore,
+    now: datetime,
 ) -> dict[str, ExpectationTracker]:
     """Return a tracker for each database, by name, that continues from the history at `path`.
 
@@ -43,7 +47,7 @@ def load_trackers(
         coverage = Coverage(last=last)
         try:
             if last and database.rules.expects_writes:
-                coverage = find_coverage(path, database.name, last)
+                coverage = find_coverage(path, database.name, last, now)
         except sqlite3.Error as error:
             log.error("history of %s cannot be read: %s", database.name, error)
         trackers[database.name] = ExpectationTracker(database.rules, max_gap, coverage)

@@ -17,6 +17,7 @@ from tests.factories import snapshot
 from tests.history.helpers import MINUTE, START
 
 NAMES = ["email", "health"]
+NOW = START + 200 * MINUTE
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def watch(history: History, *minutes: int) -> None:
 
 def since(history: History) -> float:
     """Return since when the databases are undisturbed, in minutes since the start."""
-    found = undisturbed_since(history.path, NAMES)
+    found = undisturbed_since(history.path, NAMES, NOW)
     assert found is not None
     return (found - START) / MINUTE
 
@@ -44,7 +45,7 @@ def fault(ended_at: datetime | None, level: Level = "fault", *databases: str) ->
 
 def test_it_begins_with_watching_of_the_last_database(history: History) -> None:
     history.record(snapshot(START, email={"a": 1}))
-    assert undisturbed_since(history.path, NAMES) is None
+    assert undisturbed_since(history.path, NAMES, NOW) is None
     watch(history, 1, 2, 3)
     assert since(history) == 1
 
