@@ -2,7 +2,7 @@
 // The age is that of the drawn facts, which may be older than the received ones.
 (() => {
   const AGING_MS = 60_000, STALE_MS = 120_000, WAKING_MS = 3_000, MISSED_POLLS = 2;
-  const TYPING_MS = 300, HIDDEN_POLL_MS = 60_000, ASLEEP_MS = 5_000, THROTTLED_MS = 150_000;
+  const CHARTS_LATE_MS = 20_000, TYPING_MS = 300, HIDDEN_POLL_MS = 60_000, ASLEEP_MS = 5_000, THROTTLED_MS = 150_000;
   const root = document.documentElement, recovery = window.missionControlRecovery;
   const byId = (id) => document.getElementById(id);
   const set = (id, props) => window.dash_clientside.set_props(id, props);
@@ -124,10 +124,33 @@
     write(byId("notice"), notice(problem));
     if (problem === "silent") recovery.check();
     showState(freshness === "stale" ? "unknown" : pulse.level);
+    if (chartsAt !== null) judgeCharts();
     // Ages of stale facts stop, because there may have been a write since.
     showTimes(freshness === "stale" && pulse.takenAt ? Date.parse(pulse.takenAt) : now);
   };
   recovery.onAnswer = () => pulse && poll();
+
+  // Charts arrive by a request of their own, which may fail, as may that for Plotly; an extension may
+  // keep them from being drawn. A hidden mark tells which ones were.
+  let chartsAt = null, charts = "";  // when they were last requested, or as they should be
+  const requestCharts = () => {
+    chartsAt = clockMs();
+    set("browser", { data: { zone: Intl.DateTimeFormat().resolvedOptions().timeZone, at: Date.now() } });
+  };
+  const judgeCharts = () => {
+    const isBlank = [...document.querySelectorAll("#panels .frame")].some((frame) => !frame.querySelector("svg"));
+    const drawn = (!isBlank && document.querySelector("#panels [data-drawn]")?.dataset.drawn) || "";
+    const isNewest = drawn === `${pulse.recorded ?? ""} ${window.location.search}`;
+    if (isNewest || drawn !== charts) {
+      charts = drawn;
+      chartsAt = elapsed;
+      write(byId("charts-late"), "");
+    } else if (elapsed - chartsAt > CHARTS_LATE_MS && !document.hidden) {
+      const [at] = drawn.split(" "), since = at ? `updated since ${time(new Date(at))}` : "drawn";
+      write(byId("charts-late"), `The charts have not been ${since}. If this lasts, reload the page.`);
+      requestCharts();
+    }
+  };
 
   const showState = (level) => {
     root.dataset.level = level;
@@ -206,6 +229,8 @@
   // Draws the newest facts. If that fails, the age of the previous ones keeps growing.
   const drawLatest = () => {
     const { data, facts } = latest;
+    // A proxy repeats an answer: the age of the same readings would have grown.
+    if (pulse?.takenAt && pulse !== data && pulse.takenAt === data.takenAt && pulse.ageMs === data.ageMs) return;
     build ??= data.build;
     if (data.build !== build && recovery.reload(performance.now())) return;
     const focused = document.activeElement, place = focused.closest(".acknowledge")?.closest("[id]");
@@ -370,7 +395,7 @@
     const near = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       near.disconnect();
-      set("browser", { data: { zone: Intl.DateTimeFormat().resolvedOptions().timeZone } });
+      requestCharts();
     });
     near.observe(trends);
   });

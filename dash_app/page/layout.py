@@ -110,6 +110,7 @@ def _trends(links: list[Component], charts: list[Component]) -> Component:
                 ],
                 className="section-head",
             ),
+            plain(html.P(id="charts-late", className="aside")),
             html.Div(charts, id=ids.PANELS, className="panels"),
         ],
         className="trends",

@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 from urllib.parse import urlsplit
 
+from dash import html
 from dash.development.base_component import Component
 from flask import request
 
@@ -25,10 +26,11 @@ from dash_app.page.assets import ASSETS
 from dash_app.page.charts import empty_charts
 from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts, first_view, layout
+from dash_app.page.markup import plain
 from dash_app.page.overview import is_first_start, overview
 from dash_app.page.recent_events import recent_events
 from dash_app.page.trends import Trends
-from dash_app.page.widgets import aside
+from dash_app.page.widgets import aside, data
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
 from dash_app.words import summaries
@@ -159,10 +161,18 @@ class Page:
         trends = Trends(self.settings, snapshot, database, search, datetime.now(UTC))
         try:
             drawn = trends.draw(zone) if zone else empty_charts(trends.panels())
-            return trends.links, [*map(aside, trends.notes), *drawn]
+            links, parts = trends.links, [*map(aside, trends.notes), *drawn]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            return [], [aside(HISTORY_UNREADABLE)]
+            links, parts = [], [aside(HISTORY_UNREADABLE)]
+        return links, [*parts, plain(_drawn(snapshot, search))] if zone else parts
+
+
+def _drawn(snapshot: Snapshot | None, search: str | None) -> Component:
+    """Return a mark by which the page's script sees of what the charts are that were drawn."""
+    recorded_at = snapshot.recorded_at if snapshot else None
+    newest = recorded_at.isoformat() if recorded_at else ""
+    return html.Span(hidden="hidden", **data(drawn=f"{newest} {search or ''}"))
 
 
 def _split(url: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import APIResponse, BrowserContext, Locator, Page, Route, expect
 
 from tests.browser.conftest import run_until
 from tests.harness import Served, make_database, write_config
@@ -162,6 +162,55 @@ def test_facts_that_cannot_be_drawn_are_stale(page: Page, unchanged: Served) -> 
     run_until(page, lambda: not page.locator("#notice").inner_text())
     expect(headline(page)).to_have_text("Email is well")
     assert len(loads) == 1
+
+
+def test_a_repeated_answer_is_no_update(page: Page, unchanged: Served) -> None:
+    """A proxy may keep an answer, whatever its headers say."""
+    page.clock.install()
+    open_page(page, unchanged)
+    page.evaluate(MANY_RELOADS)
+    answers: list[APIResponse] = []
+
+    def repeat(route: Route) -> None:
+        answers[:] = answers or [route.fetch()]
+        route.fulfill(response=answers[0])
+
+    page.route(CALLBACKS, repeat)
+    for _ in range(6):
+        with page.expect_response(CALLBACKS):
+            page.clock.run_for(1500)
+    expect(page.locator("#notice")).to_contain_text("this page has not been updated since")
+    expect(headline(page)).to_have_text("Can't tell")
+    page.unroute(CALLBACKS)
+    run_until(page, lambda: not page.locator("#notice").inner_text())
+
+
+def test_charts_that_are_not_updated_say_so(page: Page, unchanged: Served) -> None:
+    """Their request fails while that of the facts does not, or an extension replaced them."""
+    page.clock.install()
+    late = page.locator("#charts-late", has_text="The charts have not been drawn.")
+
+    def fail(route: Route) -> None:
+        is_chart = "panels.children" in (route.request.post_data or "")
+        route.fulfill(status=502) if is_chart else route.continue_()
+
+    page.route(CALLBACKS, fail)
+    open_page(page, unchanged)
+    page.locator("#trends").scroll_into_view_if_needed()
+    run_until(page, late.count)
+    expect(page.locator("#age")).to_contain_text("updated")
+    expect(headline(page)).to_have_text("Email is well")
+    page.unroute(CALLBACKS)
+    run_until(page, page.locator("[data-drawn]").count)
+    run_until(page, lambda: not late.count())
+    page.evaluate(
+        "const panels = document.querySelector('#panels');"
+        "panels.replaceWith(panels.cloneNode(true));"
+        "history.pushState(null, '', '?range=7d');"
+        "window.dispatchEvent(new CustomEvent('_dashprivate_pushstate'))"
+    )
+    run_until(page, page.get_by_text("The charts have not been ").count)
+    expect(headline(page)).to_have_text("Email is well")
 
 
 def test_a_page_that_arrives_partly_turns_grey_and_reloads(
