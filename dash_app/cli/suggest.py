@@ -23,6 +23,7 @@ from dash_app.history.coverage import find_growth, find_watched
 from dash_app.history.retention import MAX_POINT_AGE
 from dash_app.model.database import Database
 from dash_app.model.expectation import Expectation
+from dash_app.model.naming import is_of_a_period
 from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings import Settings, toml_edit
 from dash_app.settings.schema import FileSettings
@@ -36,6 +37,8 @@ LOCAL_TIME, ZONES = Path("/etc/localtime"), "zoneinfo"
 
 NEXT = f""" Next: {RUN}, or reload the service.
 A measure is shown in the view of its database; with `pinned = true`, also on its card."""
+
+OF_A_PERIOD = Rhythm("its name has a date: another table will follow it")
 
 UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)))
 
@@ -124,7 +127,12 @@ def _rhythms(
         return []
     with history_file(configured) as path:
         return [
-            TableRhythm(entry, database, table, rhythm_of(instants, spans, zone))
+            TableRhythm(
+                entry,
+                database,
+                table,
+                OF_A_PERIOD if is_of_a_period(table) else rhythm_of(instants, spans, zone),
+            )
             for entry, databases in selected
             for database in databases
             for spans in [find_watched(path, database.name, since)]

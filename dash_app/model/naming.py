@@ -15,6 +15,9 @@ GENERIC = {
 
 ESCAPED, WILDCARD = re.compile(r"\[.]"), re.compile(r"[*?]|\[[^]]+]")
 
+PERIOD = re.compile(r"(?<!\d)20\d\d([_-]?[wq]?\d{1,2}){0,2}(?!\d)", re.IGNORECASE)
+"""A year, month, week, quarter or day in the name of a table: 2026, 202611, 2026_w48."""
+
 MAX_CHARACTERS = 180
 """Maximum length of a name before its number. A name in the configuration has at most 200."""
 
@@ -33,6 +36,11 @@ def unique_name(name: str, taken: Container[str]) -> str:
         number += 1
         unique = f"{name}-{number}"
     return unique
+
+
+def is_of_a_period(table: str) -> bool:
+    """Whether a table holds the rows of a month or the like, so that another one follows it."""
+    return PERIOD.search(table) is not None
 
 
 def label(text: str) -> str:

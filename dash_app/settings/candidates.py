@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from dash_app.model.measure import AGE, MeasureKind
-from dash_app.model.naming import label, slug
+from dash_app.model.naming import is_of_a_period, label, slug
 from dash_app.model.schema import Schema
 from dash_app.settings.measures import FOREIGN_KEYS
 from dash_app.settings.packs import packs
@@ -127,6 +127,7 @@ def candidates(schema: Schema) -> Iterator[Candidate]:
         text = "# It has foreign keys. Rows whose parent is missing: {}\nforeign_keys = true"
         yield Candidate(FOREIGN_KEYS, "foreign_keys", "", partial(_settings, text))
     others = schema.tables.keys() - {table for pack in fitting for table in pack.tables}
+    others = {table for table in others if not is_of_a_period(table)}
     tables = [
         _Table(schema, name)
         for name in sorted(others)

@@ -108,6 +108,21 @@ def test_saving_adds_expectations_and_changes_nothing_else(tmp_path: Path, confi
     assert config.read_text() == SAVED
 
 
+def test_a_table_of_a_month_gets_no_expectation(tmp_path: Path, config: Path) -> None:
+    """It falls silent when the next month begins."""
+    with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
+        history.backfill(
+            [
+                ("email", "events_2026_11", NOW - timedelta(hours=ago), 720 - ago, 720 - ago)
+                for ago in range(720, -1, -1)
+            ],
+            [],
+        )
+    text = output(tmp_path, "--config", config)
+    assert "# email events_2026_11: its name has a date: another table will follow it\n" in text
+    assert "[databases.tables.events_2026_11]" not in text
+
+
 def test_a_pattern_gets_what_fits_all_of_its_files(tmp_path: Path, config: Path) -> None:
     """Here `messages` and `tasks` are in one file each, and `shared` grows in one of two."""
     pattern = "".join(CONFIGURATION.partition("[[databases]]")[:2]) + '\nname = "{}"\npath = "{}"\n'

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from dash_app.model.naming import label, slug, titles, unique_name, wildcard_parts
+from dash_app.model.naming import (
+    is_of_a_period,
+    label,
+    slug,
+    titles,
+    unique_name,
+    wildcard_parts,
+)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +87,16 @@ def test_a_text_becomes_a_name_and_a_label(text: str, name: str, text_label: str
 def test_a_taken_name_gets_a_number() -> None:
     assert unique_name("a", {"b"}) == "a"
     assert unique_name("a", {"a", "a-2"}) == "a-3"
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        *((name, True) for name in ("logs_2026", "logs_202611", "p20261129", "logs_2026_11_29")),
+        *((name, True) for name in ("hits-2026-W48", "2026q4_orders")),
+        *((name, False) for name in ("logs", "oauth2_tokens", "load_1000", "sha256", "t_19990101")),
+        *((name, False) for name in ("ids_120261", "events_1764400000")),
+    ],
+)
+def test_the_table_of_a_period_is_recognized(table: str, *, expected: bool) -> None:
+    assert is_of_a_period(table) is expected
