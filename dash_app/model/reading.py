@@ -147,6 +147,8 @@ class Reading:
     """The last write to the WAL alone."""
     schema_version: int | None = None
     """Counts schema changes and `VACUUM`."""
+    previous_name: str | None = None
+    """The name that the previous file has now, if this one took its place and it is beside it."""
     lacks_bytes: bool = False
     """Whether the file ends before its last page does, which no WAL or journal explains."""
     statistics: int | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import NamedTuple, Self
 
 from dash_app.model.host_facts import Access
@@ -16,6 +17,9 @@ from dash_app.system.disk import is_mount_point
 GRANULARITY_NS = 2_000_000_000
 """A file's time may stay the same if it is written again within this time: 4 ms on ext4, 2 s on
 FAT."""
+
+MAX_ENTRIES, MAX_SHOWN = 10_000, 100
+"""Maximum number of files searched in a folder, and length of a name that is shown."""
 
 HEADER_BYTES = 100
 MAGIC = b"SQLite format 3\0"
@@ -201,6 +205,25 @@ def identity_of(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return info.st_dev, info.st_ino
+
+
+def find_renamed(path: str, identity: tuple[int, int], min_changes: int) -> str | None:
+    """Return the present name of a database that was renamed within its folder.
+
+    `min_changes` is its change counter, because a new file may get the inode of a deleted one.
+    """
+    folder = os.path.dirname(path)
+    try:
+        with os.scandir(folder) as entries:
+            same = (one.name for one in islice(entries, MAX_ENTRIES) if one.inode() == identity[1])
+            name = next(same, "")
+        other = os.path.join(folder, name)
+        if name.isprintable() and len(name) <= MAX_SHOWN and identity_of(other) == identity:
+            header = Header.parse(read_start(other, HEADER_BYTES))
+            return name if header.change_counter >= min_changes else None
+    except (OSError, UnreadableError):
+        pass
+    return None
 
 
 def find_access(path: str) -> Access:

@@ -31,6 +31,7 @@ from dash_app.reader.files import (
     UnreadableError,
     explain_os_error,
     find_access,
+    find_renamed,
     journal_is_hot,
     read_header,
     stat_files,
@@ -124,6 +125,7 @@ class Reader:
         self._own_wal_seen_at: tuple[int, int] | None = None
         self._other_wal_seen_at: FileStamp | None = None
         self._change_counter: int | None = None
+        self._last_good: tuple[tuple[int, int], int] | None = None
         self.cost = ReadCost()
 
     def read(self, locks: LockList | None = None) -> Reading:
@@ -146,7 +148,7 @@ class Reader:
                     cached = self._verify(files, now)
                     if cached is None and self._tripwire.is_foreign(look):
                         raise UnreadableError("locked", engine="other", writes="yes")
-                    self._cached = cached or self._read(files, now)
+                    self._cached = cached or self._with_previous_name(self._read(files, now))
                 finally:
                     surroundings = self._with_conflicts(look, surroundings, now)
             reading = replace(self._cached.reading, surroundings=surroundings)
@@ -164,6 +166,18 @@ class Reader:
             if error.code != "locked":  # while it is locked, the cached reading may stay valid
                 self._cached = CachedReading(reading)
             return reading
+
+    def _with_previous_name(self, result: CachedReading) -> CachedReading:
+        """Add the present name of the file that was read before, if another one took its place."""
+        if not result.files:
+            return result
+        before = self._last_good
+        identity, changes = result.files.identity, result.reading.change_counter or 0
+        self._last_good = identity, changes
+        if before is None or before[0] == identity:
+            return result
+        name = find_renamed(result.files.path, *before)
+        return replace(result, reading=replace(result.reading, previous_name=name))
 
     def _with_conflicts(self, look: Look, surroundings: Surroundings, at: datetime) -> Surroundings:
         host = self._host

@@ -39,6 +39,9 @@ WHOLE = "schemaVersion"
 """Key of the schema versions before and after a rewrite of the whole file. Rows that are missing
 then make an event, but no problem."""
 
+MOVED = "movedTo"
+"""Key of the present name of the file that another one replaced."""
+
 Differences = dict[str, tuple[Any, Any]]
 """Values before and after, by name."""
 
@@ -70,7 +73,7 @@ def apply_reading(
         rows = baseline.total_rows, reading.total_rows
         lost: Differences = {"since": (before.since.isoformat(), None), "totalRows": rows}
         if kind != "rolled_back":
-            lost |= {name: found.pop(name) for name in ("rows", NEWEST) if name in found}
+            lost |= {name: found.pop(name) for name in ("rows", NEWEST, MOVED) if name in found}
             kind = _kind(found)
         events.append(_event(database, "back", reading, lost))
     if kind:
@@ -161,6 +164,8 @@ def _compare(
         found["counters"] = _split(lower)
     elif is_other_file and _is_time_older(before, after, MIN_OLDER_SECONDS):
         found["counters"] = _split({TIME: lower[TIME]})
+    if before.file and is_other_file and after.previous_name:
+        found[MOVED] = None, after.previous_name
     is_continued = is_back and _was_written_since(before, after)
     if is_other_file or is_overwritten or is_older or (is_back and not is_continued):
         rows, trail = _compare_copy(before, after, policy, is_back=is_back)
@@ -169,7 +174,7 @@ def _compare(
     found |= {**rows, **_schema_differences(before, after, policy.rules)}
     if policy.rules.expects_replacement:
         is_older = False
-        found = {name: found[name] for name in found.keys() - {"file", "counters", NEWEST}}
+        found = {name: found[name] for name in found.keys() - {"file", "counters", NEWEST, MOVED}}
     return "rolled_back" if is_older else _kind(found), found, trail
 
 
@@ -245,7 +250,7 @@ def _kind(found: Differences) -> EventKind | None:
         return "schema_changed"
     if "rows" in found:
         return "rows_dropped"
-    return "version_changed" if found.keys() - {NEWEST} else None
+    return "version_changed" if found.keys() - {NEWEST, MOVED} else None
 
 
 def _split(pairs: Mapping[str, Drop]) -> tuple[dict[str, int], dict[str, int | None]]:

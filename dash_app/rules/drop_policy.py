@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from dash_app.model.event import Event
 from dash_app.model.expectation import Rules
+from dash_app.reader.leftovers import leftover_reason
 
 MAX_DROP_PERCENT = 50
 MIN_LOST_ROWS = 20
@@ -63,7 +64,7 @@ def learn_habits(events: Iterable[Event]) -> Habits:
     for event in events:
         was, now = event.before.get("rows", {}), event.after.get("rows", {})
         if event.kind in {"replaced", "rolled_back"}:
-            replacements.append(event.kind == "replaced" and not was)
+            replacements.append(event.kind == "replaced" and (not was or is_rotation(event)))
             continue
         for table, rows in was.items():
             if now.get(table) is None and event.ended_at:
@@ -79,6 +80,12 @@ def learn_habits(events: Iterable[Event]) -> Habits:
     queues = {table: max_rows[table] for table, n in drops.items() if n >= HABIT_MIN_EVENTS}
     newest = replacements[:HABIT_MIN_EVENTS]
     return Habits(queues, rewritten, families, len(newest) == HABIT_MIN_EVENTS and all(newest))
+
+
+def is_rotation(event: Event) -> bool:
+    """Whether the file that was replaced lies beside the new one, and not because it is damaged."""
+    name = event.after.get("movedTo")
+    return name is not None and leftover_reason(name) != "damaged"
 
 
 @dataclass(frozen=True, slots=True)

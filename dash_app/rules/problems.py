@@ -15,7 +15,13 @@ from dash_app.model.integrity import Integrity
 from dash_app.model.problem import FindingKind, Level, LimitKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import NEWEST, WHOLE, progress
-from dash_app.rules.drop_policy import DEFAULT_POLICY, MIN_LOST_ROWS, RECENTLY, DropPolicy
+from dash_app.rules.drop_policy import (
+    DEFAULT_POLICY,
+    MIN_LOST_ROWS,
+    RECENTLY,
+    DropPolicy,
+    is_rotation,
+)
 from dash_app.rules.ignored import without_ignored
 from dash_app.words import problems as words
 from dash_app.words.events import event_text
@@ -87,9 +93,10 @@ def _is_replacement(event: Event) -> bool:
 
 
 def _is_usual(event: Event, policy: DropPolicy) -> bool:
-    """Whether a file that is replaced regularly was replaced by one with no fewer rows."""
+    """Whether a file that is replaced regularly lost no rows, or kept its previous file."""
     is_less = bool(event.before.get("rows")) or "counters" in event.before
-    return event.kind == "replaced" and policy.habits.is_replaced and not is_less
+    is_kept = not is_less or is_rotation(event)
+    return event.kind == "replaced" and policy.habits.is_replaced and is_kept
 
 
 def _is_undone(

@@ -17,8 +17,11 @@ def event_text(event: Event) -> str:
     if lost and event.kind in {"back", "replaced"}:
         was, now = event.before["rows"], event.after["rows"]
         fewer = sum(was[table] - (now[table] or 0) for table in was)
-        return f"{text} with {plural(fewer, 'fewer row')}: {lost}"
-    return f"{text}; {lost}" if lost else text
+        text = f"{text} with {plural(fewer, 'fewer row')}: {lost}"
+    elif lost:
+        text = f"{text}; {lost}"
+    moved = event.after.get("movedTo")
+    return f"{text}; the previous file is now {moved}" if moved else text
 
 
 def came_meanwhile(rows: int) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from dash_app.model.expectation import Rules
 from dash_app.model.reading import Reading
+from dash_app.reader.files import find_renamed
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.judge import with_baseline
 from dash_app.rules.problems import resolve_events
@@ -186,6 +187,46 @@ def test_a_file_that_has_as_many_rows_again_after_a_day_had_lost_them(path: Path
     with watched_service(path) as after:
         (lost,) = after(build)
         assert after(sql(fill("queue", 5209), fill("settings", 9)), timedelta(days=1)) == [lost]
+
+
+def rotate(name: str) -> Change:
+    """Rename the file, and begin a new one."""
+
+    def change(path: Path) -> None:
+        path.rename(path.with_name(name))
+        execute(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 3))
+
+    return change
+
+
+def test_a_file_that_is_rotated_is_reported_with_its_new_name_until_it_is_a_habit(
+    path: Path,
+) -> None:
+    """As in cvmfs/cvmfs issue 2845: the rows are all there, beside the new file."""
+    execute(path, "DROP TABLE settings")
+    with watched_service(path) as after:
+        lost = "Replaced by another file with 5,206 fewer rows: queue 5,209 → 3"
+        assert after(rotate("queue.db.1")) == [f"{lost}; the previous file is now queue.db.1"]
+        half_a_day = timedelta(hours=12)
+        for number in (2, 3):
+            assert after(sql(fill("queue", 5206)), half_a_day) != []
+            after(rotate(f"queue.db.{number}"), half_a_day)
+        assert after(sql(fill("queue", 5206)), half_a_day) == []
+        assert after(rotate("queue.db.4"), half_a_day) == []
+        assert after(sql(fill("queue", 5206)), half_a_day) == []
+        assert after(rotate("queue.db.corrupt")) == [
+            f"{lost}; the previous file is now queue.db.corrupt"
+        ]
+
+
+def test_a_new_file_with_the_inode_of_a_deleted_one_is_not_the_previous_file(path: Path) -> None:
+    header = path.read_bytes()[:100]
+    identity, changes = (path.stat().st_dev, path.stat().st_ino), int.from_bytes(header[24:28])
+    path.rename(path.with_name("moved"))
+    assert find_renamed(str(path), identity, changes) == "moved"
+    assert find_renamed(str(path), identity, changes + 1) is None
+    path.with_name("moved").write_bytes(b"text")
+    assert find_renamed(str(path), identity, changes) is None
 
 
 def test_a_file_time_from_a_fast_clock_does_not_make_an_older_state(path: Path) -> None:
