@@ -73,7 +73,9 @@ def apply_reading(
         rows = baseline.total_rows, reading.total_rows
         lost: Differences = {"since": (before.since.isoformat(), None), "totalRows": rows}
         if kind != "rolled_back":
-            lost |= {name: found.pop(name) for name in ("rows", NEWEST, MOVED) if name in found}
+            lost |= {name: found.pop(name) for name in ("rows", NEWEST) if name in found}
+            moved = found.pop(MOVED, None)
+            lost |= {MOVED: moved} if moved and "rows" in lost else {}
             kind = _kind(found)
         events.append(_event(database, "back", reading, lost))
     if kind:
