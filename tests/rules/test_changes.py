@@ -101,7 +101,7 @@ def create_empty(path: Path) -> None:
             [remove, create_empty],
             [
                 "Gone",
-                f"Back after now with 138 fewer rows: {LOST}",
+                f"Back after now with 138 fewer rows: {LOST}; the previous file is now a.away",
                 "Schema changed: − table runs",
             ],
         ),
