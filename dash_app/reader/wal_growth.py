@@ -70,7 +70,8 @@ class GrowthState:
         # The first sample counts as growth, since it is unknown when the WAL grew.
         has_grown = not (self.last and is_same) or sample.used_bytes > self.last.used_bytes
         full_since = (self.full_since if is_same else None) or (at, now)
-        behind_since = self.behind_since or (at, now)
+        # It starts over only once all of it is checkpointed, maybe between two samples.
+        behind_since = (self.behind_since if is_same else None) or (at, now)
         return GrowthState(
             sample,
             at if has_grown else self.grown_at,

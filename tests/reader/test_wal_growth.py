@@ -58,6 +58,15 @@ def test_a_wal_that_nobody_checkpoints_is_lasting_after_ten_minutes() -> None:
     assert idle.is_lasting
 
 
+def test_a_wal_that_was_checkpointed_between_two_samples_is_behind_since_then() -> None:
+    """As by a program that checkpoints seldom, and writes much at once."""
+    samples = [(minute, sample(75, 75, generation="ab"[minute > 5])) for minute in range(15)]
+    report = report_after(samples)
+    assert report is not None
+    assert not report.is_lasting
+    assert report.since == NOW + timedelta(minutes=6)
+
+
 def test_a_wal_whose_readers_alternate_is_lasting_while_it_grows() -> None:
     """As in superseriousbusiness/gotosocial issue 2808: its backlog is small in every sample."""
     samples = [(minute, sample(70 + minute, minute % 3)) for minute in range(11)]
