@@ -23,6 +23,7 @@ from itertools import islice
 
 from dash_app.model.database import HISTORY_APPLICATION_ID
 from dash_app.model.known_programs import PROGRAMS
+from dash_app.model.leftovers import leftover_reason
 from dash_app.reader import sandbox
 from dash_app.reader.connection import connect, time_limit
 from dash_app.reader.files import (
@@ -35,7 +36,6 @@ from dash_app.reader.files import (
     read_start,
     stat_files,
 )
-from dash_app.reader.leftovers import leftover_reason
 from dash_app.reader.protocol import MAX_DATA_BYTES, Message, from_line, send
 from dash_app.reader.routes import choose_route, is_being_written
 from dash_app.reader.schema import describe_tables

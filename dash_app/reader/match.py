@@ -22,8 +22,8 @@ import time
 from contextlib import suppress
 from itertools import takewhile
 
+from dash_app.model.leftovers import leftover_reason
 from dash_app.reader import sandbox
-from dash_app.reader.leftovers import leftover_reason
 
 MAX_MATCHES = 10_000
 MAX_DATA_BYTES = 128_000_000

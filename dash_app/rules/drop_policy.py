@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from dash_app.model.event import Event
 from dash_app.model.expectation import Rules
-from dash_app.reader.leftovers import leftover_reason
+from dash_app.model.leftovers import leftover_reason
 
 MAX_DROP_PERCENT = 50
 MIN_LOST_ROWS = 20

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dash_app.airlock.finder import Finder
-from dash_app.reader.leftovers import leftover_reason
+from dash_app.model.leftovers import leftover_reason
 from tests.airlock_helpers import FileEvents, public_folder
 from tests.harness import PATIENCE_SECONDS, make_database
 from tests.mounts import CAN_MOUNT, BadDisk

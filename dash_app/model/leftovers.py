@@ -1,6 +1,5 @@
 """Recognize files that are no database of their own by their names alone."""
 
-import os
 import re
 
 LEFTOVERS = (
@@ -25,5 +24,5 @@ def leftover_reason(path: str) -> str | None:
     """
     if any("\ud800" <= character <= "\udfff" for character in path):
         return "not_text"
-    name = os.path.basename(path).lower()
+    name = path.rpartition("/")[2].lower()
     return next((reason for reason, form in LEFTOVERS if re.search(form, name)), None)
