@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -159,6 +160,20 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+@contextmanager
+def thousand_descriptors() -> Iterator[None]:
+    """Open so many descriptors that select(2) fails for the next ones."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, limits[1]), limits[1]))
+    held = [os.dup(0) for _ in range(1030)]
+    try:
+        yield
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Search folders and patterns in a process of its own, which may hang in a folder."""
 
-import select
 import time
 from math import inf
 from pathlib import Path
@@ -54,7 +53,7 @@ class Finder(OneShot):
         """Wait until the search is over, but at most `seconds`. Return whether it is."""
         until = time.monotonic() + seconds
         while not self.poll() and (left := min(until, self._ends_at) - time.monotonic()) > 0:
-            select.select([self.answers], [], [], left)
+            self.await_message(left)
         return self.poll()
 
     def close(self) -> None:

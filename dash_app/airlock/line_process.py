@@ -1,6 +1,7 @@
 """The parent's end of a process that sends messages: one per line, in JSON."""
 
 import os
+import select
 import subprocess
 import sys
 import time
@@ -67,6 +68,12 @@ class LineProcess:
         if is_complete:  # do not search a long line again with each of its parts
             *lines, self._buffer = self._buffer.split(b"\n")
             yield from map(from_line, lines)
+
+    def await_message(self, seconds: float) -> None:
+        """Wait until it sends something or closes its pipe, at most so many seconds."""
+        poll = select.poll()  # select(2) fails for descriptors of 1,024 and more
+        poll.register(self.answers, select.POLLIN)
+        poll.poll(seconds * 1000)
 
     def has_exited(self) -> bool:
         """Whether it has exited. Its last messages may not have been received yet."""

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import select
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -152,7 +151,7 @@ class Measurer(Background):
             if process.is_closed:
                 process.join(left)
             else:
-                select.select([process.answers], [], [], min(left, 1.0))  # it may hang
+                process.await_message(min(left, 1.0))  # it may hang
 
     def answers(self, database: str) -> dict[str, Answer]:
         """Return the newest answers of a database by the names of its measures."""

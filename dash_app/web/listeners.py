@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from select import select
+from select import POLLIN, poll
 from threading import Lock, Thread
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -222,7 +222,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 break
 
     def _has_waiting_connection(self) -> bool:
-        return bool(select([self.socket], [], [], 0)[0])
+        waiting = poll()  # select(2) fails for descriptors of 1,024 and more
+        waiting.register(self.socket, POLLIN)
+        return bool(waiting.poll(0))
 
     def set_socket_options(self, conn: socket.socket) -> None:
         """Limit the send buffer of a connection."""

@@ -13,7 +13,7 @@ import pytest
 from dash_app.airlock.finder import Finder
 from dash_app.model.leftovers import leftover_reason
 from tests.airlock_helpers import FileEvents, public_folder
-from tests.harness import PATIENCE_SECONDS, make_database
+from tests.harness import PATIENCE_SECONDS, make_database, thousand_descriptors
 from tests.mounts import CAN_MOUNT, BadDisk
 
 
@@ -52,6 +52,12 @@ def test_a_pattern_matches_files_without_leftovers_and_each_under_one_name(tmp_p
     finder = match(*many)
     assert finder.is_complete
     assert finder.matches == {pattern: [] for pattern in many}
+
+
+def test_a_search_works_beyond_a_thousand_descriptors(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=1)
+    with thousand_descriptors():
+        assert match(f"{tmp_path}/*").matches == {f"{tmp_path}/*": [path]}
 
 
 def test_names_with_any_bytes_are_found(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import resource
 import shutil
 import signal
 import sqlite3
@@ -23,7 +22,13 @@ from dash_app.airlock.child_process import ChildProcess, Limits
 from dash_app.model.reading import Reading
 from dash_app.reader.__main__ import Child
 from tests.airlock_helpers import LIMITS, open_airlock, read, read_exact, read_until, rows
-from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database
+from tests.harness import (
+    PATIENCE_SECONDS,
+    LiveWriter,
+    eventually,
+    make_database,
+    thousand_descriptors,
+)
 
 QUICK = Limits(deadline_seconds=2.0, table_seconds=0.1)
 PIPE_BYTES = 65_536
@@ -334,18 +339,9 @@ def test_a_reading_ends_at_its_deadline_without_the_parent(tmp_path: Path) -> No
 
 
 def test_more_than_a_thousand_descriptors_are_supported(tmp_path: Path) -> None:
-    """select(2) fails for descriptors of 1,024 and more."""
     path = make_database(tmp_path / "a.db", agents=3)
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, limits[1]), limits[1]))
-    held = [os.dup(0) for _ in range(1030)]
-    try:
-        with open_airlock(path) as airlock:
-            assert rows(read(airlock)) == {"agents": 3}
-    finally:
-        for descriptor in held:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with thousand_descriptors(), open_airlock(path) as airlock:
+        assert rows(read(airlock)) == {"agents": 3}
 
 
 def test_two_names_of_a_file_share_a_lock() -> None:

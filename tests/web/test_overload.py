@@ -35,6 +35,7 @@ from tests.harness import (
     eventually,
     free_port,
     make_database,
+    thousand_descriptors,
     write_config,
 )
 
@@ -312,6 +313,14 @@ def test_a_machine_with_many_addresses_is_one_client(
     is_same: bool,  # noqa: FBT001
 ) -> None:
     assert (client_of(one) == client_of(other)) is is_same
+
+
+def test_an_address_is_served_beyond_a_thousand_descriptors() -> None:
+    """As that of Tailscale, which may come back at any time."""
+    with thousand_descriptors(), running() as server:
+        assert server.server.socket.fileno() > 1024
+        assert server.get("/") == b"ok"
+        assert server.get("/") == b"ok"
 
 
 def test_the_service_survives_without_free_descriptors(tmp_path: Path) -> None:
