@@ -18,7 +18,7 @@ from dash_app.airlock.self_check import SelfCheck
 from dash_app.alerts.notifier import Notifier
 from dash_app.history.answers import AnswerStore
 from dash_app.history.coverage import undisturbed_since
-from dash_app.history.file import forget_request
+from dash_app.history.file import forget_request, remove_request
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.series import recent_activity, recent_gaps
@@ -106,6 +106,8 @@ class Sampler:
     found: tuple[Database, ...] = ()
     """The found databases for the next snapshot."""
     _recorded_at: datetime | None = None
+    _processed: frozenset[Path] = frozenset()
+    """Requests that were followed, but whose file cannot be removed."""
     _integrity: Mapping[str, Integrity]
     """What the page checks found, by database."""
 
@@ -236,8 +238,7 @@ class Sampler:
                 try:
                     requests = self._process_forget_requests()
                     self.tick()
-                    for request_file in requests:
-                        request_file.unlink(missing_ok=True)
+                    self._processed |= {file for file in requests if not remove_request(file)}
                 except Exception:  # an error in one tick must not end the thread
                     log.exception("tick failed")
                 took_seconds = time.monotonic() - started
@@ -380,7 +381,8 @@ class Sampler:
         processed = []
         for database in self._settings.databases:
             request_file = forget_request(self._history.path, database.name)
-            if not os.access(request_file, os.F_OK):  # false too if its name is too long
+            # `access` is false too if the name is too long.
+            if request_file in self._processed or not os.access(request_file, os.F_OK):
                 continue
             try:
                 self._states.forget(database)

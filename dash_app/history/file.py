@@ -5,6 +5,7 @@ A file that was lost or damaged while we run is renamed, never deleted.
 
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import sqlite3
@@ -48,6 +49,8 @@ COPY_SUFFIX = ".before-upgrade"
 SPARE_BYTES = 50_000_000
 """Free space that a copy of the history leaves on its disk, for the writers of databases."""
 
+log = logging.getLogger(__name__)
+
 suspects: dict[Path, bool] = {}
 """Histories in which a reader or the writer found damage. False if a check is to confirm it."""
 
@@ -59,12 +62,14 @@ def hold(path: Path) -> int:
     """
     if path.exists() and not path.is_file():
         raise NotAFileError("it is not a file. Set another `path` under [history]")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise NotAFileError("it is a link to itself") from None
+        if error.errno in {errno.EEXIST, errno.ENOTDIR}:
+            raise UnusableHistoryError("a file is in the place of its folder") from None
         raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -242,6 +247,16 @@ def forget_request(path: Path, database: str) -> Path:
     Only the owner can create files beside the history. The service looks for them at each tick.
     """
     return path.with_name(f"{path.name}-forget-{database}")
+
+
+def remove_request(path: Path) -> bool:
+    """Remove the file of a processed request; return whether it is gone."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.error("%s cannot be removed: %s", path, error.strerror)
+        return False
+    return True
 
 
 def _real(path: Path) -> Path:

@@ -44,6 +44,18 @@ def test_forget_makes_a_database_new_in_a_running_service(tmp_path: Path, config
         assert not forget_request(tmp_path / "history.db", "email").exists()
 
 
+def test_a_request_that_cannot_be_removed_is_processed_once(tmp_path: Path, config: Path) -> None:
+    """Otherwise each reading would forget what the previous one found."""
+    make_database(tmp_path / "email.db", messages=3)
+    with Served(config) as served:
+        forget_request(tmp_path / "history.db", "email").mkdir()
+        eventually(lambda: "cannot be removed: Is a directory" in served.log)
+        (tmp_path / "email.db").unlink()
+        eventually(lambda: served.database("email")["status"] == "error")
+        assert served.log.count("email: forgotten") == 1
+        assert "tick failed" not in served.log
+
+
 def test_forget_ends_problems_without_the_service(tmp_path: Path, config: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=30)
     with Served(config) as served:
