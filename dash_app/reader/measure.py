@@ -178,7 +178,8 @@ def _measure(connection: sqlite3.Connection, measure: Message) -> Message:
 def _concerns_file(error: Exception) -> bool:
     """Whether an error says something about the file or the moment, and not about the query."""
     name = getattr(error, "sqlite_errorname", "")
-    return bool(name) and not name.startswith(OF_QUERY)
+    is_write = name == "SQLITE_READONLY"  # its extended codes concern the file
+    return bool(name) and not is_write and not name.startswith(OF_QUERY)
 
 
 def main() -> None:

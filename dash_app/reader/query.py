@@ -46,6 +46,10 @@ QUOTED = re.compile(r"""["']|(?<!^fts5): """)
 
 SCANS = {b"Rewind", b"Last", b"Count"}
 SCHEMA_TABLES = ("sqlite_master", "sqlite_temp_master", "sqlite_schema")
+WRITES = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
+RTREE_TABLES = ("_node", "_parent", "_rowid")
+"""The tables of an R-Tree: SQLite prepares its writes to them even for reading it."""
+
 SECONDS, MILLISECONDS = (1e8, 1e10), (1e11, 1e13)
 """Times since 1970 in these units: from 1973 to 2286."""
 
@@ -93,7 +97,8 @@ class Guard:
         """Allow reading, and what SQLite asks itself while it connects a virtual table.
 
         For `json_each` it updates columns of the schema, in words only (`sqlite3_declare_vtab`),
-        and FTS5 looks whether the file has changed.
+        FTS5 looks whether the file has changed, and an R-Tree prepares writes. The connection is
+        read-only in any case.
         """
         if action in {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}:
             return sqlite3.SQLITE_OK
@@ -102,6 +107,8 @@ class Guard:
             self.uses_time = self.uses_time or name in TIME_FUNCTIONS
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_UPDATE and first in SCHEMA_TABLES:
+            return sqlite3.SQLITE_OK
+        if action in WRITES and (first or "").endswith(RTREE_TABLES):
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in self._pragmas:
             return sqlite3.SQLITE_OK

@@ -25,6 +25,9 @@ SCHEMA = """
     INSERT INTO found VALUES ('one word');
     CREATE VIRTUAL TABLE stale USING fts5(text, content = notes, content_rowid = id);
     INSERT INTO stale (rowid, text) VALUES (9, 'deleted');
+    CREATE VIRTUAL TABLE area USING rtree(id, low, high);
+    INSERT INTO area VALUES (1, 0, 2);
+    CREATE TABLE graph_node (a);
     CREATE TABLE runs (id INTEGER PRIMARY KEY, note REFERENCES notes);
     INSERT INTO runs (note) VALUES (1), (7), (NULL);
     CREATE VIEW json_view AS SELECT json_extract(json, '$.a') FROM notes WHERE json_valid(json);
@@ -43,6 +46,7 @@ VALUES = {
         ["\ufffdS", 1],
     ],
     "SELECT count(*) FROM found WHERE found MATCH 'word'": [[None, 1]],
+    "SELECT count(*), sum(high) FROM area WHERE high > 1 GROUP BY id": [["1", 2.0]],
     "SELECT sum(value) FROM json_each('[1, 2.5]')": [[None, 3.5]],
     "SELECT count(*) FROM json_view": [[None, 2]],
     "SELECT count(*) FROM found_view": [[None, 1]],
@@ -70,6 +74,9 @@ FAILED = {
     "CREATE TEMP TABLE more (a)": "refused",
     "CREATE VIRTUAL TABLE more USING fts5(a)": "refused",
     "INSERT INTO found (found) VALUES ('optimize')": "refused",
+    "INSERT INTO area VALUES (2, 0, 1)": "refused",
+    "DELETE FROM area_node": "sql",
+    "INSERT INTO graph_node VALUES (1)": "sql",
     "ATTACH 'other.db' AS other": "refused",
     "VACUUM": "refused",
     "VACUUM INTO 'copy.db'": "refused",
@@ -150,7 +157,7 @@ def test_messages_name_what_helps(hostile: Path) -> None:
         "SELECT json_extract('{}', text) FROM notes": ("text", JSON_PATH),
         "SELECT oops FROM notes": (
             "tables",
-            "found, found_view, json_view, loads, notes, runs, stale, v0",
+            "area, found, found_view, graph_node, json_view, loads, notes, runs, stale, v0",
         ),
         "DELETE FROM notes": ("what", "DELETE"),
         "SELECT load_extension('x')": ("what", "the function load_extension()"),
