@@ -52,12 +52,16 @@
 
   // The server's time plus the time elapsed since, so that the browser's clock may be wrong.
   const serverNow = () => serverAt + clockMs() - drawnAt;
+  // As in words/numbers.py: the year of a day that is not near, and the day of a time that is not.
+  const DAY_MS = 86_400_000;
+  const dayOf = (date, now) =>
+    Math.abs(now - date) > 300 * DAY_MS ? `${day(date)} ${date.getFullYear()}` : day(date);
   const clock = (date, now) => {
-    const old = now - date;
-    if (old > 7 * 86_400_000) return day(date);
-    return old > 86_400_000 ? `${time(date)} on ${day(date)}` : time(date);
+    const away = Math.abs(now - date);
+    if (away > 7 * DAY_MS) return dayOf(date, now);
+    return away > DAY_MS ? `${time(date)} on ${day(date)}` : time(date);
   };
-  const age = (date, now) => (now - date > 7 * 86_400_000 ? day(date) : ago(now - date));
+  const age = (date, now) => (now - date > 7 * DAY_MS ? dayOf(date, now) : ago(now - date));
   const stamp = (date, now) => clock(date, now).split(" on ").reverse().join(" ");
   const forms = { ago: age, clock, stamp, length: (date, now) => span(now - date) };
 

@@ -61,7 +61,9 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
     """
     clock = numbers.clock(time, now)
     texts = {
-        "ago": numbers.day(time) if now - time > numbers.A_WEEK else numbers.ago(now - time),
+        "ago": numbers.day_of(time, now)
+        if now - time > numbers.A_WEEK
+        else numbers.ago(now - time),
         "clock": clock,
         "stamp": " ".join(reversed(clock.split(" on "))),
         "length": numbers.age(now - time),

@@ -9,6 +9,8 @@ from dash_app.system.users import home
 
 A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
 ALMOST_A_DAY = timedelta(hours=23, minutes=50)
+ALMOST_A_YEAR = timedelta(days=300)
+"""Further away, a day without its year could be taken for that of another one."""
 
 MAX_NAMES = 3
 """Maximum number of names listed; the others are counted."""
@@ -86,11 +88,19 @@ def day(time: datetime) -> str:
     return f"{time.day} {time:%b}"
 
 
+def day_of(time: datetime, now: datetime) -> str:
+    """Return a day, with its year if it is not near: 12 Nov, 12 Nov 2024."""
+    return f"{day(time)} {time.year}" if abs(now - time) > ALMOST_A_YEAR else day(time)
+
+
 def clock(time: datetime, now: datetime) -> str:
-    """Return a UTC time, as precise as its age needs: 14:02 UTC, 14:02 UTC on 12 Nov, 12 Nov."""
-    if now - time > A_WEEK:
-        return day(time)
-    return moment(time) if now - time > A_DAY else f"{time:%H:%M} UTC"
+    """Return a UTC time, as precise as its distance needs: 14:02 UTC, 14:02 UTC on 12 Nov, 12 Nov.
+
+    It may be in the future.
+    """
+    if abs(now - time) > A_WEEK:
+        return day_of(time, now)
+    return moment(time) if abs(now - time) > A_DAY else f"{time:%H:%M} UTC"
 
 
 def moment(time: datetime) -> str:

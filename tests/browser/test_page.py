@@ -3,6 +3,7 @@
 import re
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 
@@ -94,6 +95,22 @@ def test_a_tick_keeps_open_parts_and_the_focus(
     expect(quiet_page.locator("#more-email")).to_contain_text("1 empty table")
     expect(fold).to_be_focused()
     expect(fold).to_have_attribute("aria-expanded", "true")
+
+
+def test_a_time_that_is_not_near_has_its_day_or_its_year(
+    quiet_page: Page, unchanged: Served
+) -> None:
+    """As in `words.numbers.clock`, but in the browser's zone."""
+    quiet_page.goto(unchanged.url)
+    expect(quiet_page.locator("#app #card-email")).to_be_visible()
+    for days, words in ((-700, r"\d+ \w{3} 20\d\d"), (2, r"\d\d:\d\d on \d+ \w{3}")):
+        at = datetime.now(UTC) + timedelta(days=days)
+        quiet_page.evaluate(
+            "(at) => document.body.insertAdjacentHTML("
+            "'beforeend', `<time data-form=clock class=probe datetime=${at}></time>`)",
+            at.isoformat(timespec="seconds"),
+        )
+        expect(quiet_page.locator(".probe").last).to_have_text(re.compile(f"^{words}$"))
 
 
 def test_what_is_opened_before_the_app_stays_open(quiet_page: Page, unchanged: Served) -> None:

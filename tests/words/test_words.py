@@ -199,3 +199,21 @@ def test_a_path_in_the_home_folder_is_shortened() -> None:
 
 def test_a_full_disk_is_the_reason_for_a_paused_history() -> None:
     assert history_paused("SQLITE_FULL").startswith("History paused: the disk is full.")
+
+
+@pytest.mark.parametrize(
+    ("distance", "words"),
+    [
+        (timedelta(hours=-23), "15:02 UTC"),
+        (timedelta(hours=-25), "13:02 UTC on 31 Dec"),
+        (timedelta(days=-60), "2 Nov"),
+        (timedelta(days=-700), "31 Jan 2025"),
+        (timedelta(hours=23), "13:02 UTC"),
+        (timedelta(hours=60), "02:02 UTC on 4 Jan"),
+        (timedelta(days=400), "5 Feb 2028"),
+    ],
+)
+def test_a_time_is_as_precise_as_its_distance_needs(distance: timedelta, words: str) -> None:
+    """A last write of two years ago, or the end of a weekend of quiet hours."""
+    now = datetime(2027, 1, 1, 14, 2, tzinfo=UTC)
+    assert numbers.clock(now + distance, now) == words
