@@ -7,6 +7,7 @@ carries a `trail`: facts about recent readings, for moves and drops that take se
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from itertools import islice
 from math import inf
 from typing import NamedTuple
 
@@ -307,14 +308,15 @@ def _copies(before: Reading, after: Reading) -> dict[str, tuple[str, str]]:
     former = {now: name for name, now in names.items()}
     earlier = before.trail.get("copies", {}).items()
     copies = {names.get(copy, copy): (names.get(of, of), name) for copy, (of, name) in earlier}
-    rows, columns = exact_rows(after), _columns(after)
     new = [gain.table for gain in _recent_gains(before, after) if gain.rows is None]
-    for table in new[-MAX_COMPARED:]:
-        same = (other for other, count in rows.items() if count == rows.get(table) != 0)
-        for other in same:
-            is_family = (family_of(table) or table) == (family_of(other) or other)
-            if not is_family and _is_similar(columns.get(table), columns.get(other)):
-                copies.setdefault(table, (other, former.get(other, other)))
+    if new := [table for table in new[-MAX_GAINS:] if table not in copies]:
+        rows, columns = exact_rows(after), _columns(after)
+        for table in new:
+            same = (other for other, count in rows.items() if count == rows.get(table) != 0)
+            for other in islice(same, MAX_COMPARED):
+                is_family = (family_of(table) or table) == (family_of(other) or other)
+                if not is_family and _is_similar(columns.get(table), columns.get(other)):
+                    copies.setdefault(table, (other, former.get(other, other)))
     found = [(copy, of) for copy, of in copies.items() if {copy, of[0]} <= after.tables.keys()]
     return dict(found[-MAX_GAINS:])
 
