@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf, sqrt
 
-from dash_app.model.reading import TableCount
+from dash_app.model.reading import Reading, TableCount
 from dash_app.reader.connection import time_limit
 from dash_app.reader.errors import concerns_only_table
 from dash_app.reader.rowid_scan import (
@@ -22,7 +22,7 @@ from dash_app.reader.rowid_scan import (
     rowid_names,
     scan,
 )
-from dash_app.reader.schema import list_tables
+from dash_app.reader.schema import list_tables, short_name
 
 COUNTED_KINDS = (b"table", b"virtual")
 MIN_COST_SECONDS = 20e-6
@@ -125,6 +125,35 @@ def mark_outdated(states: Mapping[bytes, CountState]) -> dict[bytes, CountState]
         )
         for name, state in states.items()
     }
+
+
+def follow_renames(
+    states: Mapping[bytes, CountState], tables: Iterable[Table], before: Reading, after: Reading
+) -> dict[bytes, CountState]:
+    """Return the states by the new names of tables. A table keeps its first page if it is renamed.
+
+    Another table may have its old name by now, as with rotated logs, and is not counted yet.
+    """
+    by_page = {page: name for name, page in before.roots.items()}
+    by_name = {short_name(name): name for name in states}
+    renamed: dict[bytes, bytes] = {}
+    for table in tables:
+        name = short_name(table.name)
+        old = by_page.get(after.roots.get(name, 0), "")
+        # VACUUM moves first pages, so a table that had this name before is not taken for another.
+        if (
+            name not in before.roots
+            and old in by_name
+            and _columns(before, old) == _columns(after, name)
+        ):
+            renamed[table.name] = by_name[old]
+    kept = {name: state for name, state in states.items() if name not in renamed.values()}
+    return kept | {name: states[old] for name, old in renamed.items()}
+
+
+def _columns(reading: Reading, table: str) -> set[str]:
+    start = f"column {table}."
+    return {name.removeprefix(start) for name in reading.objects or () if name.startswith(start)}
 
 
 def count_tables(

@@ -19,6 +19,7 @@ from dash_app.reader.counts import (
     CountState,
     count_tables,
     due_tables,
+    follow_renames,
     mark_outdated,
     missing_extension,
     user_tables,
@@ -298,6 +299,8 @@ class Reader:
                 is_same = schema and before and schema.fingerprint == before.fingerprint
                 tables = cached.tables if is_same else user_tables(connection)
                 known = cached.counts if cached.is_current(files) else mark_outdated(cached.counts)
+                if schema and before and not is_same:
+                    known = follow_renames(known, tables, before.reading, schema.reading)
                 counts = count_tables(connection, tables, known, budget)
         except (sqlite3.Error, UnicodeError) as error:
             self._is_wal_doubted = True

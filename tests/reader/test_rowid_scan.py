@@ -18,6 +18,7 @@ from dash_app.model.reading import TableCount
 from dash_app.reader import counts, rowid_scan
 from dash_app.reader.connection import connect
 from dash_app.reader.counts import TOO_LARGE, Budget, CountState, count_tables, mark_outdated
+from dash_app.reader.reader import Reader
 from dash_app.reader.rowid_scan import (
     FEW_ROWS,
     MAX_ROWID,
@@ -151,6 +152,25 @@ def test_an_earlier_exact_count_becomes_an_estimate_during_a_scan(
     after = turn(reader, mark_outdated(started(exact[b"huge"].count)))[b"huge"].count
     assert (after.estimate, after.rows) == ("about", ROWS)
     assert after.counted_at == exact[b"huge"].count.counted_at
+
+
+def test_a_table_that_takes_the_name_of_a_large_one_has_its_own_count(
+    path: Path, writer: sqlite3.Connection
+) -> None:
+    """As with rotated logs. The large table is not due again for a long time."""
+    reader = Reader(str(path), replace(AMPLE, core_share=1e-9))
+    assert reader.read().tables["huge"].is_exact
+    writer.execute("INSERT INTO huge (text) VALUES ('x')")
+    assert reader.read().tables["huge"].estimate == "about"
+    writer.executescript("""
+        BEGIN;
+        ALTER TABLE huge RENAME TO huge_old;
+        CREATE TABLE huge (id INTEGER PRIMARY KEY, text TEXT);
+        INSERT INTO huge (text) VALUES ('a'), ('b'), ('c');
+        COMMIT;
+    """)
+    counts = {name: (count.rows, count.estimate) for name, count in reader.read().tables.items()}
+    assert counts == {"huge": (3, None), "huge_old": (ROWS, "about")}
 
 
 def test_a_large_table_without_rowids_has_an_error(
