@@ -368,6 +368,8 @@ class Reader:
         """
         holder = write_lock_holder(files)
         is_left = files.has_journal and journal_is_hot(files) and holder is None
+        # On file systems without locks, SQLite may lock by a folder (sqlite.org/vfs.html).
+        is_left = is_left and not os.path.isdir(f"{files.path}.lock")
         if is_left and files.shows_writes_after(now) and stat_files(self._path) == files:
             return UnreadableError("needs_recovery")
         detail = {"writes" if was_free else "lock": "yes"}

@@ -120,12 +120,18 @@ def test_a_database_that_is_locked_at_the_first_reading_reports_the_holder(tmp_p
 
 
 def test_a_long_rollback_transaction_does_not_need_recovery(tmp_path: Path) -> None:
-    path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with LiveWriter(path) as writer, open_airlock(path) as airlock:
+    """Also if its program locks by a folder, as on network file systems without locks."""
+    paths = [make_database(tmp_path / name, wal=False, agents=3) for name in ("a.db", "b.db")]
+    with (
+        LiveWriter(paths[0]) as writer,
+        LiveWriter(paths[1], "unix-dotfile") as other,
+        open_airlock(*paths) as airlock,
+    ):
         for sql in SPILL:
             assert "error" not in writer.do(sql)
+            assert "error" not in other.do(sql)
         await_quiet(tmp_path)
-        assert read(airlock).code == "locked"
+        assert [read(airlock, name).code for name in "01"] == ["locked", "locked"]
 
 
 def test_a_transaction_that_ends_during_a_reading_does_not_need_recovery(tmp_path: Path) -> None:
