@@ -171,12 +171,8 @@ class Header(NamedTuple):
 
         SQLite reads such a page, with zeros at its end.
         """
-        if files.wal_bytes or files.has_journal or not self.page_bytes:
-            return False
-        size_bytes = files.main.size_bytes
-        if not self.pages:
-            return size_bytes % self.page_bytes > 0
-        return size_bytes < self.pages * self.page_bytes
+        is_complete = not files.wal_bytes and not files.has_journal
+        return is_complete and files.main.size_bytes < self.pages * self.page_bytes
 
 
 def stat_files(path: str) -> Files:

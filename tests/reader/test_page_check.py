@@ -279,6 +279,8 @@ def test_a_reading_notices_that_a_file_ends_within_its_last_page(path: Path) -> 
         writer.do("PRAGMA wal_checkpoint(TRUNCATE)")
     os.truncate(path, size_bytes + PAGE_BYTES + 100)  # such as of a transaction that was undone
     assert not lacks_bytes()
+    write_page(path, 1, 92, bytes(4))  # as SQLite before 3.7.0, which did not keep the page count
+    assert not lacks_bytes()
 
 
 def test_a_writer_without_a_pause_is_left_alone(
