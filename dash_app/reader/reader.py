@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -85,6 +85,15 @@ class CachedReading:
     def is_current(self, files: Files) -> bool:
         """Whether the files cannot have been written since."""
         return self.shows_later_writes and self.files == files
+
+    def known_counts(
+        self, files: Files, tables: Iterable[Table], schema: Schema | None
+    ) -> dict[bytes, CountState]:
+        """Return the counts that a new reading of the files begins with."""
+        counts = self.counts if self.is_current(files) else mark_outdated(self.counts)
+        if schema is None or self.schema is None or schema.fingerprint == self.schema.fingerprint:
+            return counts
+        return follow_renames(counts, tables, self.schema.reading, schema.reading)
 
 
 class ReadCost(NamedTuple):
@@ -298,9 +307,7 @@ class Reader:
                     budget = budget.beside_writer(is_burst=self._pace.is_burst)
                 is_same = schema and before and schema.fingerprint == before.fingerprint
                 tables = cached.tables if is_same else user_tables(connection)
-                known = cached.counts if cached.is_current(files) else mark_outdated(cached.counts)
-                if schema and before and not is_same:
-                    known = follow_renames(known, tables, before.reading, schema.reading)
+                known = cached.known_counts(files, tables, schema)
                 counts = count_tables(connection, tables, known, budget)
         except (sqlite3.Error, UnicodeError) as error:
             self._is_wal_doubted = True
