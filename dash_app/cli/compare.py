@@ -11,11 +11,20 @@ import click
 
 from dash_app.cli.terminal import fail
 from dash_app.doctor.rescue import is_in_use
+from dash_app.reader.counts import count_whole
 from dash_app.reader.locks import FLOCK
+from dash_app.reader.table_check import (
+    DamagedError,
+    NotComparedError,
+    OrderError,
+    check_whole,
+    read_plan,
+)
 from dash_app.reader.wal_index import OPEN_LOCK_BYTE
 from dash_app.words.commands import RUN
-from dash_app.words.numbers import plural
+from dash_app.words.numbers import join_names, plural
 
+IS_TABLE = "type = 'table' AND rootpage > 0"
 READ_LOCK = FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, OPEN_LOCK_BYTE, 1, 0)
 EXAMPLES = f"""\b
 Examples:
@@ -48,15 +57,40 @@ def compare(copies: Sequence[Path]) -> None:
 def _check(copy: Path) -> str:
     """Apply a copy's WAL, which leaves one file; check it and count its rows."""
     with _trusted_index(copy), closing(sqlite3.connect(copy)) as connection:
-        tables = _tables(connection, "main")
-        try:
-            first = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
-            rows = sum(_count(connection, f"main.{table}") for table in tables)
-        except sqlite3.Error as error:
-            first, rows = str(error), 0
-    if first != "ok":
-        return f"damaged: {' '.join(first.split())}"
-    return f"{plural(rows, 'row')}, no damage found"
+        connection.text_factory = bytes
+        sql = f"SELECT name FROM main.sqlite_master WHERE {IS_TABLE}"  # noqa: S608
+        tables = [name for (name,) in connection.execute(sql)]
+        sound = {table: _is_sound(connection, table) for table in (b"sqlite_schema", *tables)}
+        counts = [_rows(connection, table) for table in tables]
+    named = {table.decode(errors="replace"): is_sound for table, is_sound in sound.items()}
+    if damaged := [table for table, is_sound in named.items() if is_sound is False]:
+        return f"damaged: {join_names(damaged)}"
+    rows = plural(sum(count or 0 for count in counts), "row")
+    unknown = [table for table, is_sound in named.items() if is_sound is None]
+    rest = f"; not fully checked: {join_names(unknown)}" if unknown else ""
+    return f"{rows}{' counted' if None in counts else ''}, no damage found{rest}"
+
+
+def _is_sound(connection: sqlite3.Connection, table: bytes) -> bool | None:
+    """Return whether a table has no damage; None if only its own program can check all of it."""
+    try:
+        if plan := read_plan(connection, table):
+            check_whole(connection, plan, "integrity_check")
+    except (OrderError, NotComparedError, UnicodeError):
+        return None
+    except DamagedError:
+        return False
+    except sqlite3.Error as error:
+        is_damage = getattr(error, "sqlite_errorname", "").startswith("SQLITE_CORRUPT")
+        return False if is_damage else None
+    return True
+
+
+def _rows(connection: sqlite3.Connection, table: bytes) -> int | None:
+    try:
+        return count_whole(connection, table)
+    except (sqlite3.Error, UnicodeError):
+        return None
 
 
 @contextmanager
@@ -95,8 +129,7 @@ def _own_rows(copy: Path, copies: Sequence[Path]) -> Iterator[str]:
 
 def _tables(connection: sqlite3.Connection, schema: str) -> list[str]:
     """Return the quoted names of all tables, except virtual ones."""
-    is_table = "type = 'table' AND rootpage > 0"
-    sql = f"SELECT printf('\"%w\"', name) FROM {schema}.sqlite_master WHERE {is_table}"  # noqa: S608
+    sql = f"SELECT printf('\"%w\"', name) FROM {schema}.sqlite_master WHERE {IS_TABLE}"  # noqa: S608
     return [name for (name,) in connection.execute(sql)]
 
 

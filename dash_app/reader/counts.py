@@ -262,7 +262,7 @@ def _count_or_scan(
     if before.scan is None and not must_scan:
         try:
             with time_limit(connection, limits.table_seconds):
-                rows = _count_whole(connection, table.name)
+                rows = count_whole(connection, table.name)
             return TableCount(rows, datetime.now(UTC), rowids=rowids), None
         except sqlite3.OperationalError as error:
             if table.rowid_name is None or error.sqlite_errorname != "SQLITE_INTERRUPT":
@@ -284,7 +284,7 @@ def _count_or_scan(
     return TableCount(limit, datetime.now(UTC), "at_most", rowids=rowids), progress
 
 
-def _count_whole(connection: sqlite3.Connection, table: bytes) -> int:
+def count_whole(connection: sqlite3.Connection, table: bytes) -> int:
     """Count a table in one statement. Raise sqlite3.Error.
 
     The key of a WITHOUT ROWID table may use a collation of the writing program. Counting compares
