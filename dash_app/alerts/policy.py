@@ -97,8 +97,10 @@ def plan(
     kept: list[Incident] = []
     needed: set[str] = set()
     for incident in (*earlier, *incidents):
-        about = [replace(note, incident=incident.id) for note in _unreported(incident, outbox)]
-        outbox = _updated(outbox, about)
+        found = _unreported(incident, outbox)
+        about = [replace(note, incident=incident.id) for note in found]
+        if about != found:
+            outbox = _updated(outbox, about)
         if kind := _next_kind(incident, about, policy, now):
             lost = [note for note in outbox.notifications if _is_lost(note)]
             text = notification_body(kind, incident, _url(policy.link, incident), now)
@@ -265,6 +267,8 @@ def _unreported(incident: Incident, outbox: Outbox) -> list[Notification]:
             else note.made_at >= incident.since
         )
     ]
+    if not any(note.kind == "over" for note in about):
+        return about
     received = {note.id for note in outbox.notifications if note.sent_at or note.delivered_to}
     reported = [
         number
