@@ -148,7 +148,7 @@ class Reading:
     schema_version: int | None = None
     """Counts schema changes and `VACUUM`."""
     previous_name: str | None = None
-    """The name that the previous file has now, if this one took its place and it is beside it."""
+    """The name that the previous file has now, if it lies beside this one, unchanged."""
     lacks_bytes: bool = False
     """Whether the file ends before its last page does, which no WAL or journal explains."""
     statistics: int | None = None

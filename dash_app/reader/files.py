@@ -203,23 +203,20 @@ def identity_of(path: str) -> tuple[int, int] | None:
     return info.st_dev, info.st_ino
 
 
-def find_renamed(path: str, identity: tuple[int, int], min_changes: int) -> str | None:
-    """Return the present name of a database that was renamed within its folder.
+def find_renamed(path: str, was: FileStamp) -> str | None:
+    """Return the present name of a file that was renamed within its folder.
 
-    `min_changes` is its change counter, because a new file may get the inode of a deleted one.
+    Size and time must be the same: a new file may get the inode of a deleted one.
     """
     folder = os.path.dirname(path)
     try:
         with os.scandir(folder) as entries:
-            same = (one.name for one in islice(entries, MAX_ENTRIES) if one.inode() == identity[1])
+            same = (one.name for one in islice(entries, MAX_ENTRIES) if one.inode() == was.inode)
             name = next(same, "")
-        other = os.path.join(folder, name)
-        if name.isprintable() and len(name) <= MAX_SHOWN and identity_of(other) == identity:
-            header = Header.parse(read_start(other, HEADER_BYTES))
-            return name if header.change_counter >= min_changes else None
-    except (OSError, UnreadableError):
-        pass
-    return None
+        is_same = _stamp(os.stat(os.path.join(folder, name)))[:4] == was[:4]
+    except OSError:
+        return None
+    return name if is_same and name.isprintable() and len(name) <= MAX_SHOWN else None
 
 
 def find_access(path: str) -> Access:

@@ -135,7 +135,7 @@ class Reader:
         self._own_wal_seen_at: tuple[int, int] | None = None
         self._other_wal_seen_at: FileStamp | None = None
         self._change_counter: int | None = None
-        self._last_good: tuple[tuple[int, int], int] | None = None
+        self._last_good: FileStamp | None = None
         self.cost = ReadCost()
 
     def read(self, locks: LockList | None = None) -> Reading:
@@ -179,14 +179,13 @@ class Reader:
 
     def _with_previous_name(self, result: CachedReading) -> CachedReading:
         """Add the present name of the file that was read before, if another one took its place."""
-        if not result.files:
+        before, files = self._last_good, result.files
+        if not files:
             return result
-        before = self._last_good
-        identity, changes = result.files.identity, result.reading.change_counter or 0
-        self._last_good = identity, changes
-        if before is None or before[0] == identity:
+        self._last_good = files.main
+        if before is None or before[:2] == files.identity:
             return result
-        name = find_renamed(result.files.path, *before)
+        name = find_renamed(files.path, before)
         return replace(result, reading=replace(result.reading, previous_name=name))
 
     def _with_conflicts(self, look: Look, surroundings: Surroundings, at: datetime) -> Surroundings:
