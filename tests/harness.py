@@ -162,6 +162,14 @@ def _is_free(port: int) -> bool:
         return True
 
 
+class NoThread(threading.Thread):
+    """A thread beyond the maximum number of the system."""
+
+    def start(self) -> None:
+        """Fail as Python does."""
+        raise RuntimeError("can't start new thread")
+
+
 @contextmanager
 def thousand_descriptors() -> Iterator[None]:
     """Open so many descriptors that select(2) fails for the next ones."""

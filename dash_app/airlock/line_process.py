@@ -1,5 +1,6 @@
 """The parent's end of a process that sends messages: one per line, in JSON."""
 
+import errno
 import os
 import select
 import subprocess
@@ -38,7 +39,12 @@ class LineProcess:
         assert self.process.stdout is not None  # noqa: S101 - for mypy
         assert self.process.stderr is not None  # noqa: S101
         self.answers = self.process.stdout
-        Thread(target=_pass_on, args=[self.process.stderr], daemon=True).start()
+        try:
+            Thread(target=_pass_on, args=[self.process.stderr], daemon=True).start()
+        except RuntimeError as error:  # no thread is left
+            with self.process:
+                self.process.kill()
+            raise OSError(errno.EAGAIN, str(error)) from None
         os.set_blocking(self.answers.fileno(), False)
         self._buffer = bytearray()
         self.received_bytes = 0

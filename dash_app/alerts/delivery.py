@@ -48,10 +48,14 @@ class Delivery:
 
     def start(self, notifications: Sequence[Notification], types: Mapping[str, str]) -> None:
         """Send a batch in the background, if `is_ready`; `types` are apprise's, by id."""
-        self._thread = Thread(
-            target=self._run, args=(notifications, types), name="delivery", daemon=True
-        )
-        self._thread.start()
+        thread = Thread(target=self._run, args=(notifications, types), name="delivery", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no thread is left
+            for note in notifications:
+                self._results.put(_failure(note.id, f"could not be sent: {error}"))
+        else:
+            self._thread = thread
 
     def results(self) -> Iterator[Result]:
         """Yield the results since the previous call."""
@@ -84,14 +88,14 @@ class Delivery:
             for result in self._talk(notifications, types):
                 unfinished -= {result["id"]} if "failure" in result else set()
                 yield result
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # the last one: no thread is left
             failure = f"could not be sent: {error}"
         if not self._is_stopping:
             is_late = time.monotonic() >= deadline
             late = f"was not sent within {LIMIT_SECONDS:.0f} s"
             failure = failure or (late if is_late else "the process that sends it ended early")
             for id_ in unfinished:
-                yield {"id": id_, "failure": failure, "outcome": "unclear"}
+                yield _failure(id_, failure)
 
     def _run(self, notifications: Sequence[Notification], types: Mapping[str, str]) -> None:
         for result in self.send(notifications, types):
@@ -133,3 +137,7 @@ class Delivery:
             finally:
                 limit.cancel()
                 self._process = None
+
+
+def _failure(id_: str, text: str) -> Result:
+    return {"id": id_, "failure": text, "outcome": "unclear"}

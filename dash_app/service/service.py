@@ -77,11 +77,18 @@ class Service:
             self._update_matches()
             self._sampler.found = self._first_search.poll() or self._sampler.found
             if not self._sampler.is_running:  # a failed reload stopped it
-                self._sampler.resume()
+                self._resume()
             self._listeners.sync_addresses()
             self._report_to_systemd()
             action = self._next_action()
         self._stop()
+
+    def _resume(self) -> None:
+        """Let the sampler continue. If no thread is left, that is tried again."""
+        try:
+            self._sampler.resume()
+        except RuntimeError as error:
+            log.error("readings cannot continue yet: %s", error)
 
     def _install_signal_handlers(self) -> None:
         signal.signal(signal.SIGTERM, lambda *_: self._actions.put("stop"))

@@ -17,6 +17,7 @@ from threading import Barrier
 
 import pytest
 
+from dash_app.airlock import line_process
 from dash_app.airlock.airlock import MAX_ABANDONED, MAX_ALONE, Airlock, Suspect
 from dash_app.airlock.child_process import ChildProcess, Limits
 from dash_app.model.reading import Reading
@@ -25,6 +26,7 @@ from tests.airlock_helpers import LIMITS, open_airlock, read, read_exact, read_u
 from tests.harness import (
     PATIENCE_SECONDS,
     LiveWriter,
+    NoThread,
     eventually,
     make_database,
     thousand_descriptors,
@@ -103,6 +105,10 @@ def test_a_child_that_cannot_start_is_retried_only_a_few_times(
             assert airlock.read(1.0) == {}
             assert len(log.read_text().splitlines()) <= 4
             patched.setattr(sys, "executable", str(tmp_path / "nowhere"))
+            assert airlock.read(1.0) == {}
+            assert airlock.pids == []
+        with monkeypatch.context() as patched:
+            patched.setattr(line_process, "Thread", NoThread)
             assert airlock.read(1.0) == {}
             assert airlock.pids == []
         assert rows(read(airlock)) == {"agents": 3}

@@ -9,12 +9,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness import PATIENCE_SECONDS, Served, eventually, make_database, write_config
+from dash_app.alerts import delivery
+from dash_app.alerts.delivery import Delivery
+from dash_app.model.notification import Notification
+from tests.harness import (
+    PATIENCE_SECONDS,
+    NoThread,
+    Served,
+    eventually,
+    make_database,
+    write_config,
+)
 from tests.receivers import Mailbox, Phone
 
 SECRET = "s3cr3t"
@@ -172,3 +183,19 @@ def test_without_apprise_the_failure_names_the_fix(tmp_path: Path) -> None:
     )
     failure = "apprise is missing: ./ops/run alerts install"
     assert json.loads(done.stdout) == {"id": "0badcafe", "failure": failure, "outcome": "away"}
+
+
+@pytest.mark.parametrize("missing", ["Thread", "Timer"])
+def test_a_notification_fails_if_there_is_no_thread_to_send_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str
+) -> None:
+    """So it is tried again. One thread sends it, another one limits the time."""
+    monkeypatch.setattr(delivery, missing, lambda *_args, **_kwargs: NoThread())
+    now = datetime.now(UTC)
+    notification = Notification("1", "fault", "email:gone", None, "Email: needs you", "", now, now)
+    sender = Delivery(tmp_path / "alerts.urls", lambda: None)
+    sender.start([notification], {"1": "failure"})
+    (result,) = eventually(lambda: list(sender.results()))
+    assert result["failure"] == "could not be sent: can't start new thread"
+    eventually(lambda: sender.is_ready)
+    sender.stop()

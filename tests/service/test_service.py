@@ -301,6 +301,24 @@ def test_after_a_half_failed_reload_the_old_settings_apply(config: Path) -> None
         assert names(served) == ["email", "health"]
 
 
+def test_readings_continue_once_there_is_a_thread_for_them(config: Path) -> None:
+    """A reload ends the sampler's thread, and meanwhile others may have taken the last one."""
+    without = """
+import threading
+start, failures = threading.Thread.start, [False, True, True]
+def start_if_possible(thread):
+    if thread.name == "sampler" and failures and failures.pop(0):
+        raise RuntimeError("can't start new thread")
+    start(thread)
+threading.Thread.start = start_if_possible
+"""
+    with Served(config, patch=without.strip()) as served:
+        served.process.send_signal(signal.SIGHUP)
+        eventually(lambda: served.log.count("readings cannot continue yet") == 1)
+        taken_at = served.json("/api/db-status")["takenAt"]
+        eventually(lambda: served.json("/api/db-status")["takenAt"] > taken_at)
+
+
 def test_a_reload_during_a_hung_reading_is_rejected(config: Path) -> None:
     """The sampler continues with the old settings once it can."""
     soon = "from dash_app import sampler; sampler.STOP_SECONDS = 0.5"
