@@ -101,7 +101,7 @@ def is_the_service(pid: str) -> bool:
 def _unit_properties() -> dict[str, str] | None:
     """Return properties of the unit; None if systemd does not answer, as in the sandbox."""
     command = ["systemctl", "--user", "show", UNIT, "-p", PROPERTIES]
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
+    runtime = f"/run/user/{os.geteuid()}"  # `su` and `sudo -E` keep that of another user
     try:
         done = subprocess.run(
             command,

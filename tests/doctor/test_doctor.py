@@ -594,6 +594,16 @@ def test_a_stopped_service_is_reported(
     assert found["cure"].startswith(cure)
 
 
+def test_the_service_is_found_from_a_shell_of_another_user(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`su` and `sudo -E` keep XDG_RUNTIME_DIR (systemd/systemd issue 17901)."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/4711")
+    script = f'[ "$XDG_RUNTIME_DIR" = /run/user/{os.geteuid()} ] && echo ActiveState=active'
+    (installed / "systemctl").write_text(f"#!/bin/sh\n{script}\n")
+    assert "service_running" in service_checks()
+
+
 def test_a_missing_service_is_reported(installed: Path) -> None:
     (installed / ".config/systemd/user/mission-control.service").unlink()
     found = service_checks()
