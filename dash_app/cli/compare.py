@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -62,6 +62,9 @@ def _check(copy: Path) -> str:
         tables = [name for (name,) in connection.execute(sql)]
         sound = {table: _is_sound(connection, table) for table in (b"sqlite_schema", *tables)}
         counts = [_rows(connection, table) for table in tables]
+        # SQLite 3.53 does not do so when it closes, because of the lock of the index.
+        with suppress(sqlite3.Error):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     named = {table.decode(errors="replace"): is_sound for table, is_sound in sound.items()}
     if damaged := [table for table, is_sound in named.items() if is_sound is False]:
         return f"damaged: {join_names(damaged)}"
