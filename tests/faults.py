@@ -182,11 +182,6 @@ def cancel_locks(path: Path) -> LiveWriter:
     return writer
 
 
-def count(path: Path) -> None:
-    """Read as a program that takes itself for the last one, and so removes the WAL."""
-    execute(path, "SELECT count(*) FROM agents")
-
-
 def open_transaction(path: Path) -> LiveWriter:
     return writer_after(path, *SPILL)
 

@@ -28,7 +28,7 @@ from dash_app.words.problems import process_name
 from tests import faults
 from tests.airlock_helpers import AS_NOBODY, WITHOUT_TURNS, change_children, public_folder
 from tests.faults import ADD, add, make_large, make_rollback, make_wal
-from tests.harness import LiveWriter, eventually, make_database, write_config
+from tests.harness import LiveWriter, close_as_last, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk, Mount
 
 Fault = Callable[[Path], object]
@@ -207,7 +207,7 @@ MATRIX = {
     ),
     "WAL deleted by another program": in_danger(
         faults.cancel_locks,
-        faults.count,
+        close_as_last,
         "{process} writes to a WAL that was deleted. Other programs do not see these rows.",
         agents=4,
     ),

@@ -21,7 +21,7 @@ from dash_app.doctor import rescue
 from dash_app.model.conflict import ConflictKind
 from dash_app.model.database import Database
 from dash_app.words.rescue import COMPARE, FREEZE, REPLACE
-from tests.harness import ROOT, LiveWriter, execute, make_database
+from tests.harness import ROOT, LiveWriter, close_as_last, execute, make_database
 
 BASE_ROWS = 500
 ROW_LETTERS = 200
@@ -195,7 +195,7 @@ def orphaned(scene: Scene) -> None:
     first = scene.start("first")
     first.write(30)
     first.read_file(scene.path)
-    execute(scene.path, TEXTS)  # takes itself for the last one, and deletes the WAL
+    close_as_last(scene.path)
     first.write(20)
     scene.start("second").write(20)
 

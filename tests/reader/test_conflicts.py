@@ -34,7 +34,7 @@ from tests.airlock_helpers import (
     read_until,
     rows,
 )
-from tests.harness import PATIENCE_SECONDS, LiveWriter, execute, make_database
+from tests.harness import PATIENCE_SECONDS, LiveWriter, close_as_last, execute, make_database
 from tests.mounts import CAN_MOUNT, Mount, run_with_own_locks
 from tests.soak.watch import soak, summary
 
@@ -120,8 +120,7 @@ def main_locks_cancelled(path: Path, start: Open) -> Steps:
     yield {}
     first.read_file(path)
     yield {"writer_unlocked": first}
-    execute(path, COUNT)  # takes itself for the last connection, and removes the WAL
-    assert not side(path, "-wal").exists()
+    close_as_last(path)
     yield {"wal_orphaned": first}
     write(first)
     write(start(path))
@@ -338,7 +337,7 @@ def test_a_conflict_is_followed_by_another_without_a_reading_between(tmp_path: P
         read(airlock)
         writer.read_file(path)
         read_until(airlock, lambda reading: bool(conflicts_of(reading)))
-        execute(path, COUNT)  # removes the WAL
+        close_as_last(path)
         assert [conflict.kind for conflict in conflicts_of(read(airlock))] == ["wal_orphaned"]
 
 

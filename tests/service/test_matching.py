@@ -20,7 +20,8 @@ from tests.page.helpers import tick_request
 
 SOON = (
     "from dash_app.service import matching, service;"
-    " matching.SEARCH_EVERY_SECONDS = service.LOOP_SECONDS = 0.1"
+    " matching.SEARCH_EVERY_SECONDS = service.LOOP_SECONDS = 0.1;"
+    " service.ANSWER_SECONDS = 60.0"  # of a busy machine
 )
 
 
