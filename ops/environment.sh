@@ -93,7 +93,9 @@ own = {name: os.environ.pop(name) for name in list(os.environ) if name.startswit
 if "PIP_CONFIG_FILE" in own:
     os.environ["PIP_CONFIG_FILE"] = own["PIP_CONFIG_FILE"]
 # Verbose, because a configuration file may ask for quiet.
-listing = subprocess.run([*pip, "-vvv", "config", "list"], stdout=subprocess.PIPE, text=True, check=True)
+listing = subprocess.run([*pip, "-vvv", "config", "list"], stdout=subprocess.PIPE, text=True)
+if listing.returncode:
+    sys.exit("pip cannot read its settings.")
 settings = dict(line.split("=", 1) for line in listing.stdout.splitlines() if "=" in line)
 for name in kept:
     variable = "PIP_" + name.upper().replace("-", "_")
@@ -104,9 +106,10 @@ os.environ |= {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "
 os.execv(pip[0], [*pip, *sys.argv[1:]])
 '
 
-# install_lock PYTHON LOCK OPTION...: installs exactly what a lock lists.
+# install_lock PYTHON LOCK OPTION...: installs exactly what a lock lists. Downloads go to the disk of the
+# environment, because /tmp may be small.
 install_lock() {
-    quietly "$1" -I -c "$isolated_pip" install --require-hashes --only-binary :all: \
+    TMPDIR=${1%/bin/python} quietly "$1" -I -c "$isolated_pip" install --require-hashes --only-binary :all: \
         --requirement "$repository/$2" "${@:3}"
 }
 
@@ -174,6 +177,7 @@ prepare() {
     local folder=$1 install=$2 lock=$3 sources
     sources=$(cd "$repository" && echo "$HOSTTYPE" && cksum ops/environment.sh requirements.txt "$lock")
     if is_ready "$folder" "$sources"; then return; fi
+    case $folder in *:*) fail "Python cannot use $folder, because its path has a colon: move it." ;; esac
     [ ! -L "$folder" ] || fail "$folder is a link to a folder that is not ours: remove the link."
     (
         take_turns

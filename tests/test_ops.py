@@ -289,6 +289,39 @@ def test_only_pip_settings_for_a_package_index_apply(tmp_path: Path) -> None:
     assert {name.removeprefix(":env:.") for name in remaining} <= system
 
 
+def test_pip_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("no section")
+    script = f'{shlex.quote(sys.executable)} -I -c "$isolated_pip" config list'
+    theirs = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PATH": os.environ["PATH"]}
+    done = sourced(script, tmp_path, theirs)
+    assert f"'{tmp_path}/pip.conf', line: 1" in done.stderr
+    assert done.stderr.splitlines()[-1] == "pip cannot read its settings."
+
+
+def test_downloads_go_to_the_disk_of_the_environment(tmp_path: Path) -> None:
+    """In memory, /tmp may be too small for them."""
+    environment = only_tools(tmp_path / "bin", python='echo "$TMPDIR"; exit 1')
+    environment["PATH"] += f":{os.environ['PATH']}"
+    done = sourced(f'install_lock "{tmp_path}/bin/python" requirements.txt', tmp_path, environment)
+    assert done.stderr.splitlines()[0] == str(tmp_path)
+
+
+def test_a_folder_with_a_colon_is_refused(tmp_path: Path) -> None:
+    """It would be two folders in PYTHONPATH."""
+    done = sourced('prepare "$PWD/a:b/.venv" true requirements.txt', tmp_path)
+    assert (done.returncode, done.stderr.count("its path has a colon: move it")) == (1, 1)
+
+
+def test_git_never_converts_line_endings(tmp_path: Path) -> None:
+    """bash cannot run scripts with CRLF, which core.autocrlf would make of them."""
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    (tmp_path / "run").write_bytes(b"#!/usr/bin/env bash\n")
+    for command in ("init", "add .", "checkout-index --all --prefix=out/"):
+        git = ("git", "-c", "core.autocrlf=true", *command.split())
+        subprocess.run(git, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "out" / "run").read_bytes() == b"#!/usr/bin/env bash\n"
+
+
 FAKE_PYTHON = """
 echo "$*" >>"{log}"
 case "$*" in
