@@ -81,6 +81,13 @@ class CachedReading:
     schema: Schema | None = None
     tables: tuple[Table, ...] = ()
     counts: dict[bytes, CountState] = field(default_factory=dict)
+    housekeeping_pages: frozenset[int] = frozenset()
+    """As in the last schema, from this reading or an earlier one; empty if there was none."""
+
+    @property
+    def is_schema_missed(self) -> bool:
+        """Whether there was no time for the schema, although there was before."""
+        return self.schema is None and bool(self.housekeeping_pages)
 
     def is_current(self, files: Files) -> bool:
         """Whether the files cannot have been written since."""
@@ -202,7 +209,7 @@ class Reader:
     def _verify(self, files: Files, now: datetime) -> CachedReading | None:
         """Return the cached reading if it is still valid; None if the file must be read again."""
         cached, host = self._cached, self._host
-        if cached is None or not cached.is_current(files):
+        if cached is None or cached.is_schema_missed or not cached.is_current(files):
             return None
         if host.is_write_locked and files.wal is None:
             return None
@@ -316,26 +323,25 @@ class Reader:
         if extension := missing_extension(counts.values()):
             detail = {"what": extension}
             return CachedReading(replace(reading, code="needs_extension", detail=detail))
+        pages = schema.housekeeping_pages if schema else cached.housekeeping_pages
         reading = replace(
             schema.reading if schema else reading,
             tables={short_name(name): state.count for name, state in counts.items()},
-            content_commit=self._content_commit(files, schema or before),
+            content_commit=self._content_commit(files, pages),
         )
         reading = self._with_wal_doubt(reading, files, header)
         quiet = files.shows_writes_after(now)
-        return CachedReading(reading, files, quiet, schema or before, tables, counts)
+        return CachedReading(reading, files, quiet, schema, tables, counts, pages)
 
-    def _content_commit(self, files: Files, schema: Schema | None) -> str | None:
+    def _content_commit(self, files: Files, housekeeping: frozenset[int]) -> str | None:
         """Identify the newest commit in the WAL that wrote content; None if there is none."""
         self._is_wal_doubted = False
         if not files.wal_bytes:
             return None
         index = self._host.index
-        if index is None or schema is None:
+        if index is None or not housekeeping:
             return f"at {files.wal and files.wal.mtime_ns}"
-        self._commits = find_content_commit(
-            f"{files.path}-wal", index, schema.housekeeping_pages, self._commits
-        )
+        self._commits = find_content_commit(f"{files.path}-wal", index, housekeeping, self._commits)
         self._is_wal_doubted = not self._commits.fits
         return self._commits.content
 

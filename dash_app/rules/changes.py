@@ -5,6 +5,7 @@ Pure functions over the model.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from dash_app.model.event import Absence, Event, EventKind, Facts
@@ -31,6 +32,8 @@ CHANGES = "changes"
 TIME = "time of the file"
 MIN_OLDER_SECONDS = 60
 """A file time that is earlier by less than this may come from a clock that was corrected."""
+
+MAX_WITHOUT_SCHEMA = timedelta(minutes=1)
 
 NEWEST = "newest"
 """Key of the progress that a database had made when another copy or file replaced it."""
@@ -66,6 +69,8 @@ def apply_reading(
         if absence is None or before.absence:
             return state, ()
         return state, (_event(database, absence, reading, _absent(baseline, reading)),)
+    if _lacks_schema(baseline, reading):
+        return replace(state, absence=before.absence, baseline=baseline), ()
     is_back = before.absence is not None
     kind, found, trail = _compare(baseline, reading, policy, is_back=is_back)
     events = []
@@ -82,6 +87,16 @@ def apply_reading(
         events.append(_event(database, kind, reading, found))
     trail = next_trail(baseline, reading, trail)
     return replace(state, baseline=_next_baseline(baseline, reading, trail)), tuple(events)
+
+
+def _lacks_schema(before: Reading, after: Reading) -> bool:
+    """Whether tables came or went and a very busy machine left no time to read the schema.
+
+    Without it, moved rows seem lost. The next reading has it, or it cannot be had.
+    """
+    is_unread = after.schema_version is None is not before.schema_version
+    is_soon = after.verified_at - before.verified_at < MAX_WITHOUT_SCHEMA
+    return is_unread and is_soon and before.tables.keys() != after.tables.keys()
 
 
 def with_device_of(reading: Reading, baseline: Reading) -> Reading:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,10 +10,12 @@ import pytest
 from dash_app.model.event import Event
 from dash_app.model.expectation import Rules
 from dash_app.model.reading import Reading, rows_inserted
+from dash_app.reader.counts import Budget
+from dash_app.reader.reader import Reader
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import QUEUE_PENDING, RECENTLY, learn_habits
 from dash_app.words.events import event_text
-from tests.airlock_helpers import open_airlock, read_exact
+from tests.airlock_helpers import await_quiet, open_airlock, read_exact, rows
 from tests.harness import execute
 from tests.rules.helpers import event_texts, events_of, fill, sql, watched_service
 
@@ -163,6 +165,27 @@ def test_a_renamed_table_was_not_written(path: Path) -> None:
         }
         execute(path, "CREATE TABLE logs_copy AS SELECT * FROM logs_old")
         assert rows_inserted(after, read_exact(airlock), "logs_copy") == 5007
+
+
+def test_a_rename_is_judged_once_the_schema_can_be_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is far too busy leaves no time for it, and the file stays as it is then."""
+    reader = Reader(str(path), Budget(1, 2, 0.02))
+    state, _ = apply_reading("a", reader.read(), None)
+    execute(path, "BEGIN", TO_OLD, fill("logs_old", 7), LOGS, "COMMIT")
+    await_quiet(path.parent)
+    with monkeypatch.context() as patch:
+        patch.setattr("dash_app.reader.reader.read_schema", lambda *_: None)
+        state, events = apply_reading("a", reader.read(), state)
+        late = replace(reader.read(), verified_at=datetime.now(UTC) + timedelta(minutes=2))
+    assert events == ()
+    _, events = apply_reading("a", late, state)  # that it never can be must not hide a loss
+    assert event_texts(list(events)) == ["Emptied: logs 5,000 → 0"]
+    last = reader.read()
+    assert rows(last) == {"logs": 0, "logs_old": 5007, "other": 0}
+    _, events = apply_reading("a", last, state)
+    assert event_texts(list(events)) == ["Schema changed: + table logs_old"]
 
 
 KEEP = "CREATE TABLE logs_backup AS SELECT * FROM logs"
