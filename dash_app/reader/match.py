@@ -59,7 +59,7 @@ def _may_be_listed(pattern: str) -> bool:
 
 def _answer_each(patterns: list[str]) -> None:
     """Take patterns from a list until it is empty, and answer each."""
-    with suppress(IndexError):
+    with suppress(IndexError, RecursionError):  # the latter by a pattern of a thousand parts
         while True:
             pattern = patterns.pop()
             if (files := matching_files(pattern)) or _may_be_listed(pattern):

@@ -39,6 +39,9 @@ beside the configuration, which never appears. Before a name that is meant so, p
 
 HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 MAX_HOST_CHARACTERS = 253
+MAX_PATH_BYTES = 4095
+"""No longer path can be opened (`PATH_MAX` in path_resolution(7))."""
+
 NOT_A_HOST = (
     'write only a host, such as "box.example.ts.net", and an international name as "xn--..."'
 )
@@ -118,6 +121,8 @@ def _path(value: object, info: ValidationInfo) -> Path:
         return value
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("write a path in quotes")
+    if len(value.encode()) > MAX_PATH_BYTES:
+        raise ValueError("that is too long")
     if NOT_PLAIN.match(value):
         raise ValueError('write a path such as "~/x" or "/srv/x": no variable, URL or Windows path')
     folder: Path = info.context["folder"] if info.context else Path.cwd()

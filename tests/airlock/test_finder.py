@@ -188,6 +188,11 @@ def test_what_may_not_be_read_is_named() -> None:
     }
 
 
+def test_a_pattern_of_a_thousand_parts_is_not_answered(capfd: pytest.CaptureFixture[str]) -> None:
+    assert match(f"/{'*/' * 1500}a.db").matches == {}
+    assert capfd.readouterr().err == ""
+
+
 def test_a_failed_search_is_over_and_not_complete(capfd: pytest.CaptureFixture[str]) -> None:
     finder = Finder({"folders": 1})
     assert finder.wait(PATIENCE_SECONDS)

@@ -71,6 +71,7 @@ def test_values_and_paths_are_parsed() -> None:
         ('[sampler]\nperiod = "5s"', "[sampler] has no setting `period`. Allowed: interval,"),
         ('[history]\nmax_size = "5"', "[history] `max_size` = '5': write a number and a unit"),
         ("[history]\npath = 3", "[history] `path` = 3: write a path in quotes"),
+        (f'[history]\npath = "/{"é" * 2048}"', "...: that is too long"),
         ('[server]\nport = "3001"', "[server] `port` = '3001'"),
         ("[server]\nport = 70000", "[server] `port` = 70000"),
         ('[server]\naddresses = ["everywhere"]', "[server] `addresses` = 'everywhere'"),
