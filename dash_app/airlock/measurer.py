@@ -94,7 +94,8 @@ class MeasureState:
     ) -> "MeasureState":
         """Return the state after a failure. The last values stay."""
         before = self.answer.failure
-        since = before.since if before and before.code == code else now
+        # A later time was stored before the clock was set back.
+        since = min(before.since, now) if before and before.code == code else now
         every_seconds = measure.every.total_seconds()
         failed = replace(self, answer=replace(self.answer, failure=Failure(code, since, detail)))
         if code not in COSTLY:

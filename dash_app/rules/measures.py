@@ -75,7 +75,8 @@ def _report(measure: Measure, answer: Answer, now: datetime) -> MeasureReport:
 
 def _is_reported(measure: Measure, failure: Failure, now: datetime) -> bool:
     least, multiple = PATIENCE.get(failure.code, (timedelta(0), 0))
-    return now - failure.since >= max(least, multiple * measure.every)
+    since = min(failure.since, now)  # a later time was stored before the clock was set back
+    return now - since >= max(least, multiple * measure.every)
 
 
 def _with_age(value: Value, now: datetime, at: datetime | None) -> Value:

@@ -15,7 +15,7 @@ import pytest
 from dash_app.airlock.background import BackgroundProcess
 from dash_app.airlock.measurer import MeasureState
 from dash_app.model.database import Database
-from dash_app.model.measure import Answer
+from dash_app.model.measure import Answer, Failure
 from dash_app.settings.measures import MeasureSettings
 from tests.factories import NOW
 from tests.harness import LiveWriter, eventually, execute, make_database
@@ -126,6 +126,10 @@ def test_only_costly_failures_are_asked_less_often() -> None:
         state = state.failed(measure, "slow", {}, NOW)
         pauses.append(round(state.due_at - time.monotonic(), -1))
     assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    earlier = NOW - timedelta(days=1)  # the clock was set back
+    for at in (NOW, earlier, NOW):
+        state = state.failed(measure, "slow", {}, at)
+    assert state.answer.failure == Failure("slow", earlier)
     assert state.failed(measure, "waits", {}, NOW).failures == 0
 
 

@@ -72,6 +72,7 @@ def test_an_age_grows_while_nothing_is_asked() -> None:
     ("code", "minutes", "is_reported"),
     [
         ("sql", 0, True),
+        ("sql", -60, True),  # stored before the clock was set back
         ("refused", 0, True),
         ("slow", 0, False),
         ("slow", 3, False),
