@@ -92,7 +92,7 @@ UNFINISHED = "A crash left unfinished work in its journal or WAL."
 HELD = "{holder} has locked it."
 NO_DATA = "The disk did not return the data."
 NO_ANSWER = "No answer within 1 s."
-ANOTHER = "Replaced by another file."
+ANOTHER = "Replaced by another file; the previous file is now {}."
 ODD_NAME = "3 rows counted in 2 tables, 1 unknown."
 ODD_ROWS: Rows = {"agents": 3, "zz\\xff\\xfe": None}
 ON_DISK = "disk/a.db"
@@ -139,9 +139,11 @@ MATRIX = {
     "dropped": Case(make_wal, faults.drop, "no_tables", "All tables are gone: there was 1."),
     "halved": Case(make_large, faults.halve, "corrupt", DAMAGED),
     "replaced": readable(make_wal, faults.replace, verdict="Replaced by another file.", agents=9),
-    "swapped": readable(make_wal, faults.swap, verdict=ANOTHER, tasks=7),
-    "recreated": readable(make_wal, faults.recreate, verdict=ANOTHER, tasks=2),
-    "retargeted": readable(faults.symlink_to_database, faults.retarget, verdict=ANOTHER, tasks=8),
+    "swapped": readable(make_wal, faults.swap, verdict=ANOTHER.format("new.db"), tasks=7),
+    "recreated": readable(make_wal, faults.recreate, verdict=ANOTHER.format("former"), tasks=2),
+    "retargeted": readable(
+        faults.symlink_to_database, faults.retarget, verdict=ANOTHER.format("real.db"), tasks=8
+    ),
     "restored": readable(faults.keep_backup, faults.restore, agents=3),
     "restored with its time": readable(
         faults.keep_backup,
