@@ -28,6 +28,15 @@ measure.main()
 """
 """The process, with limits that a test can wait for."""
 
+ANY_SHARE = 'share = "100%"'
+"""Settings of a service that asks again at once, whatever its last process took of a core."""
+
+ASKED_AT_EACH_CHANGE = (
+    "from dash_app.airlock.measurer import MeasureState; "
+    "MeasureState.is_due = lambda self, stamp, now: stamp != self.stamp"
+)
+"""A patch of a service: it asks when the file has changed, however short that is ago."""
+
 
 def request(path: Path, sql: str, kind: str = "number", *, is_age: bool = False) -> dict[str, Any]:
     """Return a request for a measure, which is named by its query."""

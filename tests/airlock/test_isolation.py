@@ -32,7 +32,7 @@ from tests.harness import (
     thousand_descriptors,
 )
 
-QUICK = Limits(deadline_seconds=2.0, table_seconds=0.1)
+QUICK = Limits(deadline_seconds=1.0, table_seconds=0.1)
 PIPE_BYTES = 65_536
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 

@@ -19,6 +19,7 @@ from tests.harness import (
     make_database,
     write_config,
 )
+from tests.measuring import ANY_SHARE, ASKED_AT_EACH_CHANGE
 
 KEYS = {
     "name": str,
@@ -79,11 +80,11 @@ def served(folder: Path) -> Iterator[Served]:
         broken = folder / "broken.db"
         broken.write_text("hello " * 100)
         paths = {"email": folder / "email.db", "late": folder / "late.db", "broken": broken}
-        config = write_config(folder, paths.items())
+        config = write_config(folder, paths.items(), measures=ANY_SHARE)
         # After the path of email, the first database.
         first, *rest = config.read_text().split('[[databases]]\nname = "late"')
         config.write_text('[[databases]]\nname = "late"'.join([first + MEASURES, *rest]))
-        with Served(config) as served:
+        with Served(config, patch=ASKED_AT_EACH_CHANGE) as served:
             yield served
 
 

@@ -1,19 +1,20 @@
 """Measures on the page: folded on a phone's card, in place at each change, a chart by a link."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from dash_app import settings
+from dash_app.history.writer import History
 from tests.harness import Served, eventually, execute, make_database, write_config
+from tests.measuring import ANY_SHARE, ASKED_AT_EACH_CHANGE
 
 WIDTHS = (320, 390, 1440)
-ASKED_AT_EACH_CHANGE = (
-    "from dash_app.airlock.measurer import MeasureState; "
-    "MeasureState.is_due = lambda self, stamp, now: stamp != self.stamp"
-)
 MEASURES = f"""
 [[databases.measures]]
 name = "open_tasks"
@@ -45,9 +46,17 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("config")
-    config = write_config(folder, [("email", path)], history='every = "1s"')
+    config = write_config(folder, [("email", path)], history='every = "1s"', measures=ANY_SHARE)
     with config.open("a") as file:
         file.write(MEASURES)
+    now = datetime.now(UTC)
+    earlier = [now - timedelta(minutes=minutes) for minutes in range(45, 0, -1)]
+    with closing(History(settings.load(config).history)) as history:
+        history.backfill(
+            [("email", "tasks", at, 3, 3) for at in earlier],
+            (),
+            [("email", "open_tasks", None, at, 3) for at in earlier],
+        )
     with Served(config, patch=ASKED_AT_EACH_CHANGE) as served:
         eventually(lambda: "Open tasks: 3 tasks" in served.get("/glance")[1])
         yield served
@@ -75,8 +84,8 @@ def test_measures_change_in_place_and_lead_to_their_chart(
     chart = page.locator("#panels .panel")
     expect(chart.locator(".fact").first).to_have_text("4 tasks")
     plot = chart.locator(".plot")
-    plot.hover(position={"x": plot.evaluate("plot => plot.clientWidth") - 2, "y": 20})
-    expect(chart.locator(".finger")).to_contain_text(" tasks")
+    plot.hover(position={"x": plot.evaluate("plot => plot.clientWidth") / 2, "y": 20})
+    expect(chart.locator(".finger")).to_contain_text("3 tasks ")
 
 
 @pytest.mark.parametrize("view", ["/?show=measures", "/databases/email?show=measures"])
