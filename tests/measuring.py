@@ -21,7 +21,7 @@ from tests.harness import ROOT, eventually
 
 ASK = """
 from dash_app.reader import measure, short_reads
-measure.STILL_SECONDS = short_reads.STILL_SECONDS = 0.05
+measure.STILL_SECONDS = short_reads.STILL_SECONDS = 0.5
 measure.TURN_SECONDS = {}
 measure.QUIET_SECONDS, measure.STUCK_SECONDS, short_reads.REST_FACTOR = 0.05, {}, 0
 measure.main()

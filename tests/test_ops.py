@@ -46,11 +46,11 @@ PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)( ; .+)? \\$")
 def run(
     command: Path, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script, in this environment unless another is given."""
+    """Run a script as somebody who has never started it, unless an environment is given."""
     return subprocess.run(
         [command, *arguments],
         cwd=cwd,
-        env=environment,
+        env={**os.environ, "HOME": str(cwd)} if environment is None else environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -116,7 +116,11 @@ def test_passes_on_arguments_folder_and_exit_code(reporting: Path, tmp_path: Pat
 def test_settings_of_other_programs_do_not_reach_it(reporting: Path, tmp_path: Path) -> None:
     """Dash would apply DASH_*, and without bytecode every start would compile again."""
     theirs = {"DASH_DEBUG": "1", "DASH_URL_BASE_PATHNAME": "/x/", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = run(reporting / "ops" / "run", cwd=tmp_path, environment={**os.environ, **theirs})
+    done = run(
+        reporting / "ops" / "run",
+        cwd=tmp_path,
+        environment={**os.environ, "HOME": str(tmp_path), **theirs},
+    )
     environment = json.loads(done.stdout)["environment"]
     assert not theirs.keys() & environment.keys()
     assert environment["PYTHONPATH"] == str(reporting)
