@@ -83,9 +83,14 @@ def test_measures_change_in_place_and_lead_to_their_chart(
     expect(page.locator("#ranges [aria-current]").first).to_have_text("Open tasks")
     chart = page.locator("#panels .panel")
     expect(chart.locator(".fact").first).to_have_text("4 tasks")
-    plot = chart.locator(".plot")
-    plot.hover(position={"x": plot.evaluate("plot => plot.clientWidth") / 2, "y": 20})
-    expect(chart.locator(".finger")).to_contain_text("3 tasks ")
+
+    def points_at_a_value() -> bool:
+        """Point at the middle of the chart, which may get its width only now."""
+        width = chart.locator(".plot").evaluate("plot => plot.clientWidth")
+        chart.locator(".plot").hover(position={"x": width / 2, "y": 20})
+        return "3 tasks " in chart.locator(".finger").inner_text()
+
+    eventually(points_at_a_value)
 
 
 @pytest.mark.parametrize("view", ["/?show=measures", "/databases/email?show=measures"])
