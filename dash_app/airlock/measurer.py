@@ -30,7 +30,7 @@ from dash_app.system.decoding import decode_parsed
 MAX_PAUSE_SECONDS = 3600.0
 """Each costly failure of a measure doubles the time until it is asked again, up to this."""
 
-COSTLY = {"slow", "memory", "damaged", HUNG, CRASHED, *FAILURES.values()}
+COSTLY = {"slow", "busy", "memory", "damaged", HUNG, CRASHED, *FAILURES.values()}
 PASSING = COSTLY | {"waits"}
 """Failures that may end although the file stays the same."""
 

@@ -48,6 +48,9 @@ LIVE_SECONDS, WAL_FRAMES = 0.04, 50
 """Maximum time of a query beside a writer, and growth of the WAL meanwhile: 5% of the usual 1,000
 frames, since it grows on until the query ends. A quiet file may be read for `STILL_SECONDS`."""
 
+MIN_SHARE = 0.5
+"""A query that had less of a processor meanwhile is not called slow: the machine was too busy."""
+
 QUIET_SECONDS = 2.1
 """After this time without a write, a file is quiet."""
 
@@ -100,19 +103,19 @@ class MeasureRun:
             try:
                 return _read(reads, measure, LIVE_SECONDS if is_trial else None)
             except TooLongError:
-                if is_trial and time.process_time() - cpu_seconds > LIVE_SECONDS / 2:
+                limit_seconds = LIVE_SECONDS if is_trial or reads.is_shared else STILL_SECONDS
+                has_run = time.process_time() - cpu_seconds > MIN_SHARE * limit_seconds
+                if is_trial and has_run:
                     return {"is_costly": True}
-                if is_trial:  # a busy machine did not let it run
+                if is_trial:
                     is_trial = False
-                    continue
-                limit_seconds = LIVE_SECONDS if reads.is_shared else STILL_SECONDS
-                if not reads.is_out_of_time:
+                elif not reads.is_out_of_time:
                     reason = WITHOUT_PAUSE
                 elif reads.is_shared and not has_waited:
                     has_waited = True
                     reads.rest(QUIET_SECONDS)
                 else:
-                    return self._too_slow(measure, reads, limit_seconds)
+                    return self._too_slow(measure, reads, limit_seconds, has_run=has_run)
             except (MovedError, UnreadableError, GiveUpError) as error:
                 reason = error.code if isinstance(error, UnreadableError) else str(error)
                 if reads.is_shared and reason == WITHOUT_PAUSE:
@@ -128,12 +131,16 @@ class MeasureRun:
         limits = Limits(1.0, LIVE_SECONDS, STUCK_SECONDS, WAL_FRAMES)
         return ShortReads(path, limits, send, writes_denied=self._writes_denied)
 
-    def _too_slow(self, measure: Message, reads: ShortReads, limit_seconds: float) -> Message:
+    def _too_slow(
+        self, measure: Message, reads: ShortReads, limit_seconds: float, *, has_run: bool
+    ) -> Message:
+        detail = {"ms": f"{round(limit_seconds * 1000):,}"}
+        if not has_run:
+            return {"error": "busy", "detail": detail}
         tables: list[str] = []
         with suppress(MovedError, UnreadableError, GiveUpError, TooLongError, *DAMAGED):
             tables = reads.read_once(partial(scanned_tables, sql=measure["sql"]))
-        detail = {"ms": f"{round(limit_seconds * 1000):,}", "scans": ", ".join(tables)}
-        return {"error": "slow", "detail": detail}
+        return {"error": "slow", "detail": {**detail, "scans": ", ".join(tables)}}
 
 
 def _read(reads: ShortReads, measure: Message, seconds: float | None) -> Message:

@@ -45,7 +45,6 @@ LOCKED, WITHOUT_PAUSE = "another program keeps it locked", "it is written withou
 PULSE_SECONDS = 5.0
 FIRST_BURST_SECONDS = 0.1
 WATCH_SECONDS, WATCH_WAL_SECONDS = 0.05, 0.001
-PATIENCE = 5
 LOWEST_PRIORITY = 19
 
 Answer = TypeVar("Answer")
@@ -71,8 +70,8 @@ class Limits(NamedTuple):
     live_seconds: float = LIVE_SECONDS
     """Maximum time of a statement that holds back a WAL."""
     stuck_seconds: float = inf
-    """If a statement goes on for this time after its interruption, the process exits; without
-    locks `PATIENCE` times as long, since a busy machine may not let it run."""
+    """If a statement goes on for this time after its interruption, the process exits. Without
+    locks, it is processor time: a busy machine may not let it run."""
     wal_frames: float = inf
     """Maximum number of frames by which a WAL that is held back may grow meanwhile."""
 
@@ -197,14 +196,15 @@ class ShortReads:
         watches_wal = self.is_shared and self._limits.wal_frames < inf
         watch_seconds = WATCH_WAL_SECONDS if watches_wal else min(seconds, WATCH_SECONDS)
         thread, ends = threading.Thread(target=run), time.monotonic() + seconds
-        stuck_at = ends + self._limits.stuck_seconds * (1 if self.is_shared else PATIENCE)
+        clock = time.monotonic if self.is_shared else time.process_time
+        stuck_at = clock() + seconds + self._limits.stuck_seconds
         thread.start()
         while thread.is_alive():
             thread.join(watch_seconds)
             self.is_out_of_time = time.monotonic() > ends
             if self.is_out_of_time or is_disturbed():
                 connection.interrupt()
-            if time.monotonic() > stuck_at:
+            if clock() > stuck_at:
                 os._exit(STUCK)
         if errors:
             raise errors[0]

@@ -19,8 +19,10 @@ from dash_app.words.measures import FAILURE_REMEDIES, explain, out_of_range
 from dash_app.words.problems import REMEDIES
 
 PATIENCE: Mapping[str, tuple[timedelta, int]] = {
-    "waits": (timedelta(minutes=10), 3),
-    **dict.fromkeys(("slow", "damaged", "crashed", "hung"), (timedelta(0), 2)),
+    **dict.fromkeys(("waits", "busy"), (timedelta(minutes=10), 3)),
+    **dict.fromkeys(
+        ("slow", "damaged", "crashed", "hung", "cannot be interrupted"), (timedelta(0), 2)
+    ),
 }
 """How long a failure must have lasted, also as a multiple of `every`, before it is reported: a busy
 machine may explain a single one. Others are certain at once."""

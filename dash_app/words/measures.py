@@ -33,6 +33,7 @@ FAILURES = {
     "sql": "SQLite: {text}. Tables: {tables}.",
     "refused": "Its query may only read: {what} is refused.",
     "slow": "Its query takes longer than {ms} ms{scans}.",
+    "busy": "The machine was too busy to answer its query within {ms} ms.",
     "memory": "Its query needs too much memory.",
     "needs too much memory": "Its query needs too much memory.",
     "cannot be interrupted": "Its query did not end when it was interrupted.",
@@ -58,6 +59,7 @@ FAILURES = {
 FAILURE_REMEDIES = {
     "no_table": "Correct its `table` in the configuration.",
     "slow": "Let its query read fewer rows, for instance with an index.",
+    "busy": "See what uses processor and disk, or let its query read fewer rows.",
     "virtual_table": "Its program can rebuild that index.",
     "waits": "It is asked again by itself.",
 }

@@ -1,6 +1,7 @@
 """A measure's query can only read: it is answered, refused or cut, whatever it or a table tries."""
 
 import sqlite3
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dash_app.reader import measure
+from dash_app.reader import measure, short_reads
 from dash_app.reader.protocol import STUCK
 from dash_app.reader.query import QueryError, read_values
 from dash_app.words.measures import FAILURES
@@ -262,8 +263,16 @@ def test_what_is_left_after_a_turn_of_the_processor_has_no_answer(hostile: Path)
     assert ask([request(hostile, "SELECT 1")], turn_seconds=0.0) == ({}, 0)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let this process ask for a measure although the file was written a moment ago."""
+    monkeypatch.setattr(measure, "ATTEMPTS", 1000)
+    monkeypatch.setattr(short_reads, "LOWEST_PRIORITY", 0)
+    return monkeypatch
+
+
 def test_a_query_that_meets_damage_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, patient: pytest.MonkeyPatch
 ) -> None:
     """A file may be half of a copy in progress."""
     path = make_database(tmp_path / "a.db", notes=3)
@@ -275,16 +284,31 @@ def test_a_query_that_meets_damage_is_asked_again(
         rests.append(message)
         path.write_bytes(whole)
 
-    monkeypatch.setattr(measure, "CONFIRM_SECONDS", 0.01)
-    monkeypatch.setattr(measure, "ATTEMPTS", 1000)  # the file was written a moment ago
+    patient.setattr(measure, "CONFIRM_SECONDS", 0.01)
     count = request(path, "SELECT count(*) FROM notes")
     for send, answer in (
         (finish_copy, ("values", [(None, 3)])),
         (rests.append, ("error", "damaged")),
     ):
         path.write_bytes(half)
-        monkeypatch.setattr(measure, "send", send)
+        patient.setattr(measure, "send", send)
         assert (
             answer in measure.MeasureRun({"measures": []}, writes_denied=False)._ask(count).items()
         )
     assert rests
+
+
+def test_a_query_that_the_machine_does_not_let_run_is_not_called_slow(
+    tmp_path: Path, patient: pytest.MonkeyPatch
+) -> None:
+    def sleep(connection: sqlite3.Connection, **_: object) -> None:
+        connection.create_function("pause", 0, lambda: time.sleep(0.01))
+        endless = "SELECT pause() UNION ALL SELECT pause() FROM n"
+        connection.execute(f"WITH RECURSIVE n(i) AS ({endless}) SELECT count(*) FROM n").fetchall()
+
+    for module in (measure, short_reads):
+        patient.setattr(module, "STILL_SECONDS", 0.3)
+    patient.setattr(measure, "_measure", sleep)
+    asked = request(make_database(tmp_path / "a.db", notes=3), "SELECT 1")
+    run = measure.MeasureRun({"measures": []}, writes_denied=False)
+    assert run._ask(asked) == {"error": "busy", "detail": {"ms": "300"}}

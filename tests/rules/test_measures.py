@@ -78,7 +78,9 @@ def test_an_age_grows_while_nothing_is_asked() -> None:
         ("slow", 3, False),
         ("slow", 4, True),
         ("crashed", 3, False),
+        ("cannot be interrupted", 3, False),
         ("waits", 9, False),
+        ("busy", 9, False),
         ("waits", 11, True),
     ],
 )
