@@ -117,7 +117,8 @@ class Measures:
         self.measurer.states = {key: replace(states[key], due_at=0.0) for key in states}
         if changed:
             self.readings = {
-                one.name: Reading(self.now, self.now, file=one.name) for one in self.databases
+                one.name: Reading(self.now, self.now, file=one.name, last_modified=self.now)
+                for one in self.databases
             }
         self.measurer.update(self.readings, self.now)
 

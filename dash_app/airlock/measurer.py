@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from sys import float_info
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, FiniteFloat
 
@@ -43,10 +43,19 @@ Row = tuple[Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS)] | None, int |
 Key = tuple[str, str]
 """The names of a database and of a measure."""
 
-Stamp = tuple[str | None, datetime]
-"""A file, and when it was read: a file that was not read again has not changed."""
-
 log = logging.getLogger(__name__)
+
+
+class Stamp(NamedTuple):
+    """What shows that a file has not changed: it is the same one and was not read again."""
+
+    file: str | None
+    modified_at: datetime | None
+    read_at: datetime
+
+    def is_of_content(self, other: "Stamp") -> bool:
+        """Whether the other stamp is of the same content, although it may have been read again."""
+        return self[:2] == other[:2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +81,10 @@ class MeasureState:
 
     def answer_for(self, stamp: Stamp | None) -> Answer:
         """Return the answer as it stands for a file that was read then, if it was read yet."""
-        is_known = self.stamp is not None and stamp is not None
-        is_current = self.answer.failure is None and stamp == self.stamp
-        return replace(self.answer, is_current=is_current) if is_known else self.answer
+        if self.stamp is None or stamp is None:
+            return self.answer
+        is_current = self.answer.failure is None and stamp.is_of_content(self.stamp)
+        return replace(self.answer, is_current=is_current)
 
     def asked(self, measure: Measure, now: float) -> "MeasureState":
         """Return the state once the measure was asked."""
@@ -132,7 +142,8 @@ class Measurer(Background):
         """Receive answers, and ask for what is due. Never wait."""
         for name in self._names:
             if (reading := readings.get(name)) and reading.code is None:
-                self._stamps[name] = reading.file, reading.read_at
+                stamp = Stamp(reading.file, reading.last_modified, reading.read_at)
+                self._stamps[name] = stamp
         if self._process:
             self._continue(self._process, now)
         if not self._process and time.monotonic() >= self._start_at:

@@ -161,8 +161,11 @@ def test_an_answer_is_current_until_the_file_changes(tmp_path: Path) -> None:
         measures.round()
         measures.now += timedelta(hours=1)
         assert [one.code for one in measures.problems(database)] == ["measure_out_of_range"]
-        measures.readings["a"] = replace(measures.readings["a"], read_at=measures.now)
         measures.measurer._start_at = time.monotonic() + 3600  # the budget is spent
+        again = measures.readings["a"] = replace(measures.readings["a"], read_at=measures.now)
+        measures.measurer.update(measures.readings, measures.now)
+        assert answer(measures).is_current
+        measures.readings["a"] = replace(again, last_modified=measures.now)
         measures.measurer.update(measures.readings, measures.now)
         assert not answer(measures).is_current
         assert not measures.problems(database)
