@@ -135,25 +135,30 @@
   recovery.onAnswer = () => pulse && poll();
 
   // Charts arrive by a request of their own, which may fail, as may that for Plotly; an extension may
-  // keep them from being drawn. A hidden mark tells which ones were.
-  let chartsAt = null, charts = "";  // when they were last requested, or as they should be
+  // keep them from being drawn. A hidden mark tells which ones were. One request at a time: Dash drops
+  // the answer to a request once there is a newer one.
+  let chartsAt = null, charts = "", search = "", isAsking = false;  // when they were asked for or right
   const requestCharts = () => {
-    chartsAt = clockMs();
+    [chartsAt, search, isAsking] = [clockMs(), window.location.search, true];
     set("browser", { data: { zone: Intl.DateTimeFormat().resolvedOptions().timeZone, at: Date.now() } });
   };
   const judgeCharts = () => {
     const isBlank = [...document.querySelectorAll("#panels .frame")].some((frame) => !frame.querySelector("svg"));
     const drawn = (!isBlank && document.querySelector("#panels [data-drawn]")?.dataset.drawn) || "";
     const isNewest = drawn === `${pulse.recorded ?? ""} ${window.location.search}`;
-    if (isNewest || drawn !== charts) {
-      charts = drawn;
-      chartsAt = elapsed;
+    // dcc.Location asks for the charts of another query.
+    if (search !== window.location.search) [chartsAt, search, isAsking] = [elapsed, window.location.search, true];
+    if (isNewest || (drawn && drawn !== charts)) {
+      [chartsAt, charts, isAsking] = [elapsed, drawn, false];
       write(byId("charts-late"), "");
-    } else if (elapsed - chartsAt > CHARTS_LATE_MS && !document.hidden) {
+    }
+    if (isNewest || document.hidden) return;
+    const isLate = elapsed - chartsAt > CHARTS_LATE_MS;
+    if (isLate) {
       const [at] = drawn.split(" "), since = at ? `updated since ${time(new Date(at))}` : "drawn";
       write(byId("charts-late"), `The charts have not been ${since}. If this lasts, reload the page.`);
-      requestCharts();
     }
+    if (isLate || !isAsking) requestCharts();
   };
 
   const showState = (level) => {

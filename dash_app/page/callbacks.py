@@ -1,4 +1,4 @@
-"""The callbacks: facts at each tick or acknowledgement, and charts at each new point."""
+"""The callbacks: facts at each tick or acknowledgement, and charts when the page asks."""
 
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -28,7 +28,6 @@ def _update_facts(app: Dash, page: Page) -> None:
     @app.callback(
         Output(ids.SNAPSHOT, "data"),
         Output(ids.SNAPSHOT, "facts"),
-        Output(ids.NEWEST_POINT, "data"),
         Input(ids.TICK, "n_intervals"),
         Input(ids.URL, "search"),
         Input(ids.ACTION, "data"),
@@ -44,16 +43,14 @@ def _update_facts(app: Dash, page: Page) -> None:
         action: dict[str, Any] | None,
         previous: Pulse | None,
         path: str | None,
-    ) -> tuple[Pulse, object, object]:
+    ) -> tuple[Pulse, object]:
         if ids.ACTION in ctx.triggered_prop_ids.values():
             _perform(action or {}, page)
-        snapshot, previous = page.sampler.snapshot, previous or {}
+        snapshot = page.sampler.snapshot
         pulse = page.pulse(snapshot, path, search)
-        recorded = pulse["recorded"]
-        newest_point = no_update if previous.get("recorded") == recorded else recorded
-        if previous.get("version") == pulse["version"]:
-            return pulse, no_update, newest_point
-        return pulse, page.facts(snapshot, path, search).html, newest_point
+        if previous and previous.get("version") == pulse["version"]:
+            return pulse, no_update
+        return pulse, page.facts(snapshot, path, search).html
 
 
 def _perform(action: dict[str, Any], page: Page) -> None:
@@ -81,12 +78,11 @@ def _draw_charts(app: Dash, page: Page) -> None:
         Output(ids.PANELS, "children"),
         Input(ids.URL, "search"),
         Input(ids.BROWSER, "data"),
-        Input(ids.NEWEST_POINT, "data"),
         State(ids.URL, "pathname"),
         prevent_initial_call=True,
     )
     def draw(
-        search: str | None, browser: dict[str, Any] | None, _newest: str | None, path: str | None
+        search: str | None, browser: dict[str, Any] | None, path: str | None
     ) -> tuple[object, object]:
         zone = _zone(browser.get("zone")) if browser else None  # not in view yet
         return page.trends(path, search, zone)

@@ -5,7 +5,6 @@ from dash_app.model.incident import Incident
 URL = "url"
 TICK = "tick"
 SNAPSHOT = "snapshot"
-NEWEST_POINT = "newest-point"
 BROWSER = "browser"
 ACTION = "action"
 BEFORE_CHARTS = "before-charts"

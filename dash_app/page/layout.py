@@ -64,7 +64,6 @@ def layout(
             dcc.Interval(id=ids.TICK, interval=pulse["intervalMs"]),
             # They arrive as one, so that the page never calls facts new before it has drawn them.
             Own("Pulse", data=pulse, facts=facts.html, id=ids.SNAPSHOT),
-            dcc.Store(id=ids.NEWEST_POINT),
             dcc.Store(id=ids.BROWSER),
             dcc.Store(id=ids.ACTION),
             plain(_header("", "")),

@@ -4,8 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dash_app.page import ids
-
 CALLBACKS = "/_dash-update-component"
 """The path of callback requests."""
 
@@ -17,9 +15,6 @@ MAX_TEXT_CHARACTERS = 2000
 
 TYPES: dict[str, type] = {"n_intervals": int, "pathname": str, "search": str, "data": dict}
 """The type of a property's value, unless it is None."""
-
-TEXT_DATA = {f"{ids.NEWEST_POINT}.data"}
-"""Properties named `data` whose value is a text."""
 
 
 def input_id(body: bytes) -> str:
@@ -68,7 +63,7 @@ def _matches(given: object, declared: Mapping[str, Any]) -> bool:
     component, attribute, value = declared["id"], declared["property"], given.get("value")
     if (given.get("id"), given.get("property")) != (component, attribute):
         return False
-    expected = str if f"{component}.{attribute}" in TEXT_DATA else TYPES.get(attribute)
+    expected = TYPES.get(attribute)
     if expected is None or value is None:
         return True
     is_too_long = isinstance(value, str) and len(value) > MAX_TEXT_CHARACTERS

@@ -15,6 +15,12 @@ from tests.browser.conftest import run_until
 from tests.harness import Served, make_database, write_config
 
 CALLBACKS = "**/_dash-update-component*"
+SLOW_CHARTS = (
+    "import time; from dash_app.page.page import Page; trends = Page.trends; Page.trends ="
+    " lambda *given: (time.sleep(2.5 if len(given) > 3 and given[3] else 0), trends(*given))[1]"
+)
+"""A patch of a service: its charts take longer than two of its records."""
+
 MANY_RELOADS = "sessionStorage.setItem('mission-control-reloads', '9')"
 
 FOREIGN = {
@@ -211,6 +217,18 @@ def test_charts_that_are_not_updated_say_so(page: Page, unchanged: Served) -> No
     )
     run_until(page, page.get_by_text("The charts have not been ").count)
     expect(headline(page)).to_have_text("Email is well")
+
+
+def test_charts_that_take_longer_than_a_new_record_are_drawn(page: Page, path: Path) -> None:
+    """Dash drops the answer to a request once there is a newer one."""
+    config = write_config(path.parent, [("email", path)], history='every = "1s"')
+    with Served(config, patch=SLOW_CHARTS) as served:
+        page.goto(served.url)
+        page.locator("#trends").scroll_into_view_if_needed()
+        drawn = "() => document.querySelector('#panels [data-drawn]')?.dataset.drawn"
+        first = page.wait_for_function(drawn).json_value()
+        page.wait_for_function(f"(first) => ({drawn})() !== first", arg=first)
+        expect(page.locator("#charts-late")).to_be_empty()
 
 
 def test_a_page_that_arrives_partly_turns_grey_and_reloads(

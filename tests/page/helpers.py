@@ -12,7 +12,7 @@ from dash_app.page.cards import cards
 from dash_app.page.markup import draw
 from tests.factories import NOW
 
-OUTPUTS = ("snapshot.data", "snapshot.facts", "newest-point.data")
+OUTPUTS = ("snapshot.data", "snapshot.facts")
 TICK = f"..{'...'.join(OUTPUTS)}.."
 """Dash's name of the callback that updates the page."""
 
