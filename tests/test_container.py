@@ -95,7 +95,8 @@ def test_a_file_that_is_mounted_without_its_folder_is_a_problem(
     inside = tmp_path / "inside.db"
     inside.touch()
     subprocess.run(["mount", "--bind", path, inside], check=True)
-    loaded = settings.load(write_config(tmp_path, [("inside", inside), ("outside", path)]))
+    watched = [("inside", inside), ("outside", path)]
+    loaded = settings.load(write_config(tmp_path, watched, sampler='deadline = "30s"'))
     caplog.set_level(logging.INFO)
     try:
         with closing(History(loaded.history)) as history:

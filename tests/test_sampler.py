@@ -117,7 +117,7 @@ def test_a_problem_of_a_measure_goes_on_in_the_first_snapshot_after_a_restart(
     tmp_path: Path,
 ) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
-    config = write_config(tmp_path, [("email", path)])
+    config = write_config(tmp_path, [("email", path)], sampler='deadline = "30s"')
     measure = "[[databases.measures]]\nname = 'n'\nsql = 'SELECT count(*) FROM messages'\nmax = 2\n"
     config.write_text(f"{config.read_text()}\n{measure}")
     with sampling(config) as sampler:

@@ -103,6 +103,7 @@ def open_trends(page: Page, url: str) -> None:
     page.goto(url)
     page.locator("#trends").scroll_into_view_if_needed()
     expect(page.locator("#chart-0 .main-svg").first).to_be_attached()
+    expect(page.locator(".frame:not(:has(svg))")).to_have_count(0)
 
 
 def test_charts_are_loaded_once_in_view_in_the_browsers_zone(
@@ -147,7 +148,7 @@ def test_a_gap_has_no_ink(quiet_page: Page, served: Served, query: str) -> None:
 
 
 def test_one_finger_points_at_the_same_instant_in_every_panel(opened: Page) -> None:
-    fingers, height = opened.locator(".finger"), "document.getElementById('trends').offsetHeight"
+    fingers, height = opened.locator(".finger"), "document.getElementById('panels').offsetHeight"
     rest, tall = opened.locator(".rest").all_inner_texts(), opened.evaluate(height)
     point(opened, 1 - 1.5 / 25)
     times = [text.split(" rows ")[1] for text in fingers.all_inner_texts()]
