@@ -212,19 +212,20 @@ class Airlock:
         ]
         for failures, _retry_at, name in sorted(ready):
             is_resting = failures and time.monotonic() < self._rest_until
-            if free <= 0 or is_resting or (child := self._start(alone=True)) is None:
+            nice = ALONE_NICE if failures else 0  # the first time, a busy machine may explain it
+            if free <= 0 or is_resting or (child := self._start(alone=True, nice=nice)) is None:
                 return
             free -= 1
             self._suspects[name].child = child
             child.request_readings({name: self._paths[name]})
 
-    def _start(self, *, alone: bool = False) -> ChildProcess | None:
+    def _start(self, *, alone: bool = False, nice: int = 0) -> ChildProcess | None:
         self._reap()
         if len(self._abandoned) >= MAX_ABANDONED // (2 if alone else 1):
             log.error("airlock: %d killed children have not exited yet", len(self._abandoned))
             return None
         try:
-            return ChildProcess(self._limits, nice=ALONE_NICE if alone else 0)
+            return ChildProcess(self._limits, alone=alone, nice=nice)
         except OSError as error:
             log.error("airlock: could not start a child: %s", error)
             return None

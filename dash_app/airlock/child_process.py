@@ -54,8 +54,11 @@ class ChildProcess(LineProcess):
     is reading to the time when the reading started; `queued` are the others that it was asked for.
     """
 
-    def __init__(self, limits: Limits, *, nice: int = 0) -> None:
-        """Start the child with a lower priority by `nice`. Raise OSError if that fails."""
+    def __init__(self, limits: Limits, *, alone: bool = False, nice: int = 0) -> None:
+        """Start the child with a lower priority by `nice`. Raise OSError if that fails.
+
+        One that reads a database alone keeps no other waiting, so it may acknowledge later.
+        """
         seconds = (limits.deadline_seconds, limits.table_seconds)
         super().__init__("dash_app.reader", *seconds, stdin=subprocess.PIPE)
         if nice:
@@ -65,6 +68,7 @@ class ChildProcess(LineProcess):
         self._requests = self.process.stdin
         os.set_blocking(self._requests.fileno(), False)
         self._deadline_seconds = limits.deadline_seconds
+        self._acknowledge_seconds = START_SECONDS if alone else ACKNOWLEDGE_SECONDS
         self._acknowledge_by: float | None = time.monotonic() + START_SECONDS
         self._unacknowledged = 0
         self._unsent = bytearray()
@@ -179,7 +183,8 @@ class ChildProcess(LineProcess):
     def _expect_acknowledgement(self) -> None:
         if self.guards is not None:  # until it has started, START_SECONDS applies
             is_due = self._unacknowledged or self._unsent
-            self._acknowledge_by = time.monotonic() + ACKNOWLEDGE_SECONDS if is_due else None
+            by = time.monotonic() + self._acknowledge_seconds
+            self._acknowledge_by = by if is_due else None
 
     def _handle(self, message: Message) -> bool:
         """Process a message; return whether it carries a reading."""

@@ -18,8 +18,13 @@ from threading import Barrier
 import pytest
 
 from dash_app.airlock import line_process
-from dash_app.airlock.airlock import MAX_ABANDONED, MAX_ALONE, Airlock, Suspect
-from dash_app.airlock.child_process import ChildProcess, Limits
+from dash_app.airlock.airlock import ALONE_NICE, MAX_ABANDONED, MAX_ALONE, Airlock, Suspect
+from dash_app.airlock.child_process import (
+    ACKNOWLEDGE_SECONDS,
+    SILENT_SECONDS,
+    ChildProcess,
+    Limits,
+)
 from dash_app.model.reading import Reading
 from dash_app.reader.__main__ import Child
 from tests.airlock_helpers import LIMITS, open_airlock, read, read_exact, read_until, rows
@@ -69,6 +74,19 @@ def await_exit(airlock: Airlock, pids: list[int]) -> None:
         return not any(map(exists, pids))
 
     eventually(have_exited)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_child_that_reads_one_database_may_acknowledge_later(*, alone: bool) -> None:
+    """A busy machine may let it wait. It keeps no other database waiting."""
+    child = ChildProcess(LIMITS, alone=alone)
+    eventually(lambda: child.readings() or child.guards is not None)
+    os.kill(child.pid, signal.SIGSTOP)
+    child.request_readings({"a": "/none/a.db"})
+    late = time.monotonic() + ACKNOWLEDGE_SECONDS + SILENT_SECONDS + 0.1
+    eventually(lambda: time.monotonic() > late)
+    assert child.is_hung() != alone
+    child.kill()
 
 
 def exists(pid: int) -> bool:
@@ -169,8 +187,15 @@ def test_a_database_that_loses_its_reader_is_read_alone_until_it_recovers(
             assert len(airlock.pids) == 1  # it is not read until its pause is over
             assert writer.do(ADD) == []
             assert rows(read_exact(airlock, "1")) == {"agents": 8}
-        airlock._suspects["0"].retry_at = time.monotonic()  # the pause is over
-        assert set(read_until(airlock, lambda reading: reading.code is None).tables) == {"agents"}
+
+        def has_recovered() -> bool:
+            """Whether it is read once its pause is over. A busy machine may fail it again."""
+            for suspect in airlock._suspects.values():
+                suspect.retry_at = time.monotonic()
+            return airlock.read(20)["0"].code is None
+
+        eventually(has_recovered)
+        assert set(read(airlock).tables) == {"agents"}
         assert len(airlock.pids) == 1  # it is read together with the others again
 
 
@@ -223,7 +248,7 @@ def test_an_answer_in_the_pipe_is_used_however_late_it_is_read(
         connection.execute("COMMIT")
     for path in paths[1:]:
         shutil.copy(paths[0], path)
-    with open_airlock(*paths, limits=Limits(deadline_seconds=4.0, table_seconds=1.0)) as airlock:
+    with open_airlock(*paths) as airlock:
         airlock.start()
         child = airlock._children()[0]
 
@@ -238,7 +263,7 @@ def test_an_answer_in_the_pipe_is_used_however_late_it_is_read(
             return bool(child.started) and is_full(child)
 
         eventually(has_large_answer)
-        long_ago = time.monotonic() - 5
+        long_ago = time.monotonic() - LIMITS.deadline_seconds - 1
         child.started = dict.fromkeys(child.started, long_ago)
         readings = airlock.read(PATIENCE_SECONDS)
         # A database that was touched during its reading has not been read yet.
@@ -255,9 +280,12 @@ def is_full(child: ChildProcess) -> bool:
 def test_only_a_few_databases_are_read_alone_at_a_time(tmp_path: Path) -> None:
     paths = [make_database(tmp_path / f"{n}.db", agents=n) for n in range(6)]
     with open_airlock(*paths) as airlock:
-        airlock._suspects = {str(n): Suspect() for n in range(6)}
+        airlock._suspects = {str(n): Suspect(failures=n) for n in range(6)}
         airlock.read(0)
         assert len(airlock.pids) == MAX_ALONE
+        priorities = [os.getpriority(os.PRIO_PROCESS, pid) for pid in airlock.pids]
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert priorities == [own, max(own, ALONE_NICE)]  # the second one has failed before
 
         def all_are_read() -> bool:  # a busy machine may make one of them miss its deadline
             return len(airlock.read(PATIENCE_SECONDS)) == len(paths) and not airlock._suspects
@@ -282,7 +310,7 @@ def test_a_database_that_needs_too_much_memory_is_reported_as_such(tmp_path: Pat
     with open_airlock(path, make_database(tmp_path / "well.db", agents=7)) as airlock:
         reading = read_until(airlock, lambda reading: reading.code is not None)
         assert (reading.code, reading.detail) == ("reader_crashed", {"memory": "256 MB"})
-        assert rows(read(airlock, "1")) == {"agents": 7}
+        assert rows(read_exact(airlock, "1")) == {"agents": 7}
 
 
 @pytest.mark.parametrize(
