@@ -274,14 +274,14 @@
     filter();
   };
 
-  const Parts = ({ html }) => {
+  const Parts = ({ id, html }) => {
     const place = React.useRef();
     React.useLayoutEffect(() => {
       draw(place.current, html);
       if (pulse) showTimes(serverNow());
       if (fingerAt !== null) showFinger();
     }, [html]);
-    return React.createElement("div", { className: "parts", ref: place });
+    return React.createElement("div", { id, className: "parts", ref: place });
   };
   const Pulse = ({ data, facts }) => {
     React.useLayoutEffect(() => {

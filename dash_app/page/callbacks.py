@@ -74,8 +74,9 @@ def _perform(action: dict[str, Any], page: Page) -> None:
 
 def _draw_charts(app: Dash, page: Page) -> None:
     @app.callback(
-        Output(ids.RANGES, "children"),
+        Output(ids.RANGES, "html"),
         Output(ids.PANELS, "children"),
+        Output(ids.BELOW_CHARTS, "html"),
         Input(ids.URL, "search"),
         Input(ids.BROWSER, "data"),
         State(ids.URL, "pathname"),
@@ -83,7 +84,7 @@ def _draw_charts(app: Dash, page: Page) -> None:
     )
     def draw(
         search: str | None, browser: dict[str, Any] | None, path: str | None
-    ) -> tuple[object, object]:
+    ) -> tuple[object, ...]:
         zone = _zone(browser.get("zone")) if browser else None  # not in view yet
         return page.trends(path, search, zone)
 

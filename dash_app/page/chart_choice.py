@@ -8,7 +8,6 @@ from datetime import timedelta
 
 from dash.development.base_component import Component
 
-from dash_app.page.markup import plain
 from dash_app.page.url_query import parse
 from dash_app.page.widgets import choices
 
@@ -92,4 +91,4 @@ def choice_links(choice: Choice, search: str | None) -> list[Component]:
     """Return two rows of links: what to show, and how far back. The page's script follows them."""
     ranges = {option.key: option.label for option in choice.offered}
     shown = choices("show", choice.shows, choice.show, search)
-    return [plain(shown, choices("range", ranges, choice.range.key, search))]
+    return [shown, choices("range", ranges, choice.range.key, search)]

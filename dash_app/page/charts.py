@@ -208,8 +208,10 @@ def _known(facts: list[float | str]) -> list[float]:
     return [fact for fact in facts if not isinstance(fact, str)]
 
 
-def draw_charts(panels: Sequence[Panel], axis: TimeAxis, database: str | None) -> list[Component]:
-    """Return a chart for each panel, from the trend frame's column of its name.
+def draw_charts(
+    panels: Sequence[Panel], axis: TimeAxis, database: str | None
+) -> tuple[list[Component], Component]:
+    """Return a chart for each panel, from the trend frame's column of its name; and what is below.
 
     Below the charts are a legend, their numbers as a table, and a link to them as CSV.
     """
@@ -225,18 +227,18 @@ def draw_charts(panels: Sequence[Panel], axis: TimeAxis, database: str | None) -
     link = [html.A("CSV", href=f"/api/history?{urlencode(query)}")] if query["metric"] else []
     formats = html.Div([as_table(shown, curves), *link], className="formats")
     shared = data(edges=json.dumps(axis.edges), names=json.dumps(axis.names))
-    return [*drawn, plain(_below(panels, [formats] if shown else [], shared, axis.gap))]
+    return drawn, _below(panels, [formats] if shown else [], shared, axis.gap)
 
 
-def empty_charts(panels: Sequence[Panel]) -> list[Component]:
-    """Return placeholders of the right size, until the charts come into view."""
+def empty_charts(panels: Sequence[Panel]) -> tuple[list[Component], Component]:
+    """Return the same as placeholders of the right size, until the charts come into view."""
     frame = html.Div(html.Div(className="plot"), className="frame")
     drawn = [
         html.Div([_head(panel.label), frame], className=panel.kind)
         for panel in panels
         if not panel.note
     ]
-    return [plain(*drawn, _below(panels, [], {}))]
+    return [plain(*drawn)], _below(panels, [], {})
 
 
 def as_table(panels: Sequence[Panel], curves: Sequence[Curve]) -> Component:

@@ -16,6 +16,7 @@ FILTER = "filter"
 EVENTS = "events"
 RANGES = "ranges"
 PANELS = "panels"
+BELOW_CHARTS = "below-charts"
 INCIDENTS = "incidents"
 
 

@@ -54,10 +54,10 @@ class Facts:
 def layout(
     facts: Facts,
     pulse: dict[str, Any],
-    trends: tuple[list[Component], list[Component]],
+    trends: tuple[str, list[Component], str],
     started_at: datetime,
 ) -> Component:
-    """Return the whole page with the present facts. `trends` are their links and placeholders."""
+    """Return the whole page with the present facts. `trends` are as the page returns them."""
     return html.Div(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
@@ -99,18 +99,27 @@ def _header(age: str, printed_age: str) -> Component:
     )
 
 
-def _trends(links: list[Component], charts: list[Component]) -> Component:
+def _trends(links: str, charts: list[Component], below: str) -> Component:
     return html.Section(
         [
             html.Div(
                 [
                     html.H2("Trends"),
-                    html.Nav(links, id=ids.RANGES, **aria(label="What the charts show")),
+                    html.Nav(
+                        Own("Parts", html=links, id=ids.RANGES),
+                        **aria(label="What the charts show"),
+                    ),
                 ],
                 className="section-head",
             ),
             plain(html.P(id="charts-late", className="aside")),
-            html.Div(charts, id=ids.PANELS, className="panels"),
+            html.Div(
+                [
+                    html.Div(charts, id=ids.PANELS, className="parts"),
+                    Own("Parts", html=below, id=ids.BELOW_CHARTS),
+                ],
+                className="panels",
+            ),
         ],
         className="trends",
         id="trends",

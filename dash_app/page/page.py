@@ -26,7 +26,7 @@ from dash_app.page.assets import ASSETS
 from dash_app.page.charts import empty_charts
 from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts, first_view, layout
-from dash_app.page.markup import plain
+from dash_app.page.markup import draw, plain
 from dash_app.page.overview import is_first_start, overview
 from dash_app.page.recent_events import recent_events
 from dash_app.page.trends import Trends
@@ -155,17 +155,22 @@ class Page:
 
     def trends(
         self, path: str | None, search: str | None, zone: tzinfo | None = None
-    ) -> tuple[list[Component], list[Component]]:
-        """Return the links to choose from, and the charts; without a zone, placeholders."""
+    ) -> tuple[str, list[Component], str]:
+        """Return the links to choose from, the charts, and what is below them.
+
+        Without a zone, placeholders. HTML changes in place, so that the focus and an open table
+        stay; new components of Dash replace the former ones.
+        """
         snapshot, database = self.sampler.snapshot, self.database_of(path)
         trends = Trends(self.settings, snapshot, database, search, datetime.now(UTC))
         try:
-            drawn = trends.draw(zone) if zone else empty_charts(trends.panels())
-            links, parts = trends.links, [*map(aside, trends.notes), *drawn]
+            charts, below = trends.draw(zone) if zone else empty_charts(trends.panels())
+            links, parts = trends.links, [*map(aside, trends.notes), *charts]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            links, parts = [], [aside(HISTORY_UNREADABLE)]
-        return links, [*parts, plain(_drawn(snapshot, search))] if zone else parts
+            links, parts, below = [], [aside(HISTORY_UNREADABLE)], None
+        parts += [plain(_drawn(snapshot, search))] if zone else []
+        return draw(links), parts, draw(below)
 
 
 def _drawn(snapshot: Snapshot | None, search: str | None) -> Component:

@@ -96,8 +96,8 @@ class Trends:
             ]
         return [self._panel(name, label) for name, label in self._databases[: charts.MAX_PANELS]]
 
-    def draw(self, zone: tzinfo) -> list[Component]:
-        """Return the charts, from the loader's trend frames."""
+    def draw(self, zone: tzinfo) -> tuple[list[Component], Component]:
+        """Return the charts, from the loader's trend frames, and what is below them."""
         choice, before, panels = self.choice, None, self.panels()
         trends = self._frame(self.now)
         if choice.is_measure:  # also of labels that are gone

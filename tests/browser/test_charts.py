@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -224,6 +225,25 @@ def test_a_tap_shows_an_instant_until_the_next(browser: Browser, served: Served)
     assert table > shown
     assert page.evaluate(f"({sizes})(document.documentElement)") == [390, 390]
     context.close()
+
+
+def test_new_charts_leave_the_table_open_and_the_focus_where_it_is(
+    page: Page, tmp_path: Path
+) -> None:
+    path = make_database(tmp_path / "email.db", tasks=126)
+    with Served(write_config(tmp_path, [("email", path)], history='every = "1s"')) as served:
+        page.goto(served.url)
+        page.locator("#trends").scroll_into_view_if_needed()
+        table = page.get_by_text("As a table")
+        for control in (table, page.locator("#ranges a").first):
+            control.focus()
+            if control is table:
+                control.press("Enter")
+            drawn = page.locator("[data-drawn]")
+            first = drawn.get_attribute("data-drawn")
+            expect(drawn).not_to_have_attribute("data-drawn", first or "")
+            expect(control).to_be_focused()
+            expect(page.locator(".as-table td").first).to_be_visible()
 
 
 def test_choices_keep_each_other_and_are_marked(quiet_page: Page, served: Served) -> None:

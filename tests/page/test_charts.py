@@ -45,8 +45,8 @@ def drawn(
     zone = ZoneInfo("Europe/Paris")
     earlier = None if before is None else TimeAxis(before, choice, zone)
     axis = TimeAxis(trends, choice, zone, earlier)
-    parts = charts.draw_charts([panel or Panel("email", "Email")], axis, None)
-    return "".join(_html(part.to_plotly_json()) for part in parts)
+    drawn, below = charts.draw_charts([panel or Panel("email", "Email")], axis, None)
+    return "".join(_html(part.to_plotly_json()) for part in drawn) + draw(below)
 
 
 def _html(part: dict[str, Any]) -> str:
@@ -194,8 +194,8 @@ def test_marks_have_their_words() -> None:
 def test_lines_in_place_of_charts_that_say_the_same_are_one() -> None:
     notes = {"A": "nothing read yet", "B": "no row in 1 h", "C": "nothing read yet"}
     panels = [Panel(name, name, note=(note,)) for name, note in notes.items()]
-    html = "".join(_html(part.to_plotly_json()) for part in charts.empty_charts(panels))
-    lines = re.findall(r'<p class="aside">(.*?)</p>', html)
+    _, below = charts.empty_charts(panels)
+    lines = re.findall(r'<p class="aside">(.*?)</p>', draw(below))
     assert [re.sub("<[^>]+>", "", line) for line in lines] == [
         "A and C: nothing read yet",
         "B: no row in 1 h",
@@ -216,13 +216,11 @@ def test_the_choice_is_part_of_the_url_and_keeps_the_rest_of_it() -> None:
     search = "?range=7d&show=rows&sort=change"
     choice = Choice.from_search(search)
     assert (choice.range.key, choice.is_rate) == ("7d", False)
-    (links,) = choice_links(choice, search)
-    html = links.to_plotly_json()["props"]["html"]
+    html = draw(choice_links(choice, search))
     assert 'href="?range=7d&amp;show=rows&amp;sort=change" aria-current="true"' in html
     assert 'href="?range=30d&amp;show=rows&amp;sort=change">' in html
     assert 'href="?range=7d&amp;sort=change"' in html
-    (links,) = choice_links(choice, "?show=rows")
-    assert 'href="?"' in links.to_plotly_json()["props"]["html"]  # not the present URL
+    assert 'href="?"' in draw(choice_links(choice, "?show=rows"))  # not the present URL
     assert html.count("aria-current") == 2
 
 
