@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from dash import html
 from dash.development.base_component import Component
 
 from dash_app.page.url_query import parse
-from dash_app.page.widgets import choices
+from dash_app.page.widgets import aria, choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,9 @@ class Choice:
         return cls(chosen, show if show in shows else WRITTEN, offered, shows)
 
 
-def choice_links(choice: Choice, search: str | None) -> list[Component]:
+def choice_links(choice: Choice, search: str | None) -> Component:
     """Return two rows of links: what to show, and how far back. The page's script follows them."""
     ranges = {option.key: option.label for option in choice.offered}
     shown = choices("show", choice.shows, choice.show, search)
-    return [shown, choices("range", ranges, choice.range.key, search)]
+    links = [shown, choices("range", ranges, choice.range.key, search)]
+    return html.Nav(links, **aria(label="What the charts show"))

@@ -103,13 +103,7 @@ def _trends(links: str, charts: list[Component], below: str) -> Component:
     return html.Section(
         [
             html.Div(
-                [
-                    html.H2("Trends"),
-                    html.Nav(
-                        Own("Parts", html=links, id=ids.RANGES),
-                        **aria(label="What the charts show"),
-                    ),
-                ],
+                [html.H2("Trends"), Own("Parts", html=links, id=ids.RANGES)],
                 className="section-head",
             ),
             plain(html.P(id="charts-late", className="aside")),

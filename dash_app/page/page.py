@@ -168,7 +168,7 @@ class Page:
             links, parts = trends.links, [*map(aside, trends.notes), *charts]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            links, parts, below = [], [aside(HISTORY_UNREADABLE)], None
+            links, parts, below = None, [aside(HISTORY_UNREADABLE)], None
         parts += [plain(_drawn(snapshot, search))] if zone else []
         return draw(links), parts, draw(below)
 

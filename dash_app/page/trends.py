@@ -61,10 +61,10 @@ class Trends:
         return Choice.from_search(self.search, self.now - first, shows)
 
     @property
-    def links(self) -> list[Component]:
+    def links(self) -> Component | None:
         """The links to other choices, once there is something to choose from."""
         has_charts = any(map(self._has_line, self._since.values()))
-        return choice_links(self.choice, self.search) if has_charts else []
+        return choice_links(self.choice, self.search) if has_charts else None
 
     @property
     def notes(self) -> tuple[str, ...]:

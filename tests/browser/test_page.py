@@ -284,7 +284,7 @@ def test_the_view_of_a_database_follows_its_changes(
         expect(rows.nth(0).locator("td").first).to_have_text("9")
         expect(schema.get_by_role("row", name="text TEXT")).to_be_visible()  # no tick closes it
         # Two minutes after the start there are charts, and so something to choose from.
-        expect(quiet_page.locator("#app #panels")).to_contain_text("watching since")
+        expect(quiet_page.locator("#app .panels")).to_contain_text("watching since")
         expect(quiet_page.locator("#app #ranges .choice")).to_have_count(0)
 
 
