@@ -211,7 +211,7 @@ def test_a_sweep_continues_after_a_restart(tree: Tree, tmp_path: Path) -> None:
     write_settled(path, data)
     sweep, steps = start(path), 0
     while not sweep.is_done:
-        sweep.step(0.001)
+        sweep.step(0.0001)
         steps += 1
         sweep = start(path, progress=json.loads(json.dumps(sweep.progress)))
     assert steps > 10
