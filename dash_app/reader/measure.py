@@ -115,7 +115,7 @@ class MeasureRun:
                     has_waited = True
                     reads.rest(QUIET_SECONDS)
                 else:
-                    return self._too_slow(measure, reads, limit_seconds, has_run=has_run)
+                    return self._out_of_time(measure, reads, limit_seconds, has_run=has_run)
             except (MovedError, UnreadableError, GiveUpError) as error:
                 reason = error.code if isinstance(error, UnreadableError) else str(error)
                 if reads.is_shared and reason == WITHOUT_PAUSE:
@@ -131,7 +131,7 @@ class MeasureRun:
         limits = Limits(1.0, LIVE_SECONDS, STUCK_SECONDS, WAL_FRAMES)
         return ShortReads(path, limits, send, writes_denied=self._writes_denied)
 
-    def _too_slow(
+    def _out_of_time(
         self, measure: Message, reads: ShortReads, limit_seconds: float, *, has_run: bool
     ) -> Message:
         detail = {"ms": f"{round(limit_seconds * 1000):,}"}

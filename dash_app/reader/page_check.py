@@ -156,10 +156,10 @@ class PageCheck:
         """Return the damaged pages; None if there is no damage, or the work cannot be done."""
         try:
             self._reads.read(work, seconds)
+        except (NotComparedError, OrderError, TooLongError):
+            pass
         except DamagedError as error:
-            return None if isinstance(error, OrderError) else error.pages
-        except (NotComparedError, TooLongError):
-            return None
+            return error.pages
         return None
 
     def _check_table(self, table: str) -> str | None:
