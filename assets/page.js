@@ -137,22 +137,25 @@
   // Charts arrive by a request of their own, which may fail, as may that for Plotly; an extension may
   // keep them from being drawn. A hidden mark tells which ones were. One request at a time: Dash drops
   // the answer to a request once there is a newer one.
-  let chartsAt = null, charts = "", search = "", isAsking = false;  // when they were asked for or right
+  let chartsAt = null, charts = "", asked = "", isAsking = false;  // when they were asked for or right
+  const newestCharts = () => `${pulse?.recorded ?? ""} ${window.location.search}`;
+  const awaitCharts = () => { [chartsAt, asked, isAsking] = [clockMs(), newestCharts(), true]; };
   const requestCharts = () => {
-    [chartsAt, search, isAsking] = [clockMs(), window.location.search, true];
+    awaitCharts();
     set("browser", { data: { zone: Intl.DateTimeFormat().resolvedOptions().timeZone, at: Date.now() } });
   };
   const judgeCharts = () => {
     const isBlank = [...document.querySelectorAll("#panels .frame")].some((frame) => !frame.querySelector("svg"));
     const drawn = (!isBlank && document.querySelector("#panels [data-drawn]")?.dataset.drawn) || "";
-    const isNewest = drawn === `${pulse.recorded ?? ""} ${window.location.search}`;
+    const newest = newestCharts();
     // dcc.Location asks for the charts of another query.
-    if (search !== window.location.search) [chartsAt, search, isAsking] = [elapsed, window.location.search, true];
-    if (isNewest || (drawn && drawn !== charts)) {
+    if (asked.split(" ")[1] !== window.location.search) awaitCharts();
+    if (drawn === newest || (drawn && drawn !== charts)) {
       [chartsAt, charts, isAsking] = [elapsed, drawn, false];
       write(byId("charts-late"), "");
     }
-    if (isNewest || document.hidden) return;
+    const isRight = drawn === newest || (drawn && !isAsking && asked === newest);  // or newer than the facts
+    if (isRight || document.hidden) return;
     const isLate = elapsed - chartsAt > CHARTS_LATE_MS;
     if (isLate) {
       const [at] = drawn.split(" "), since = at ? `updated since ${time(new Date(at))}` : "drawn";

@@ -63,7 +63,7 @@ def _attributes(kind: str, properties: dict[str, Any]) -> dict[str, Any]:
             attributes[name] = ";".join(f"{key}:{text}" for key, text in value.items())
         elif isinstance(value, str):
             target = ATTRIBUTES.get(name, name)
-            attributes[target] = f"{attributes.get(target, '')} {value}".strip()
+            attributes[target] = f"{attributes[target]} {value}" if target in attributes else value
         else:
             raise UnknownPartError(f"{kind}.{name}")
     return attributes

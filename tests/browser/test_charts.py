@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from dash_app.history.rollups import roll_up_all
 from tests.browser.conftest import PHONE, ZONE, silent
@@ -129,6 +129,28 @@ def test_charts_are_loaded_once_in_view_in_the_browsers_zone(
     hour = quiet_page.evaluate("String(new Date().getHours()).padStart(2, '0')")
     assert quiet_page.evaluate("new Date().getTimezoneOffset()") != 0
     expect(quiet_page.get_by_role("img", name=f"Email: 9,776 since {hour}:00")).to_be_visible()
+
+
+@pytest.mark.parametrize("recorded", [r"\g<0>", '"recorded":null'], ids=["same", "older facts"])
+def test_charts_are_asked_for_once_per_record(page: Page, served: Served, recorded: str) -> None:
+    """Also if they are of a newer record than the facts, which are asked for less often."""
+    requests: list[str] = []
+
+    def change(route: Route) -> None:
+        if '"zone"' in (route.request.post_data or ""):
+            requests.append(route.request.url)
+        answer = route.fetch()
+        text = re.sub('"recorded":"[^"]*"', recorded, answer.text())
+        route.fulfill(response=answer, body=text)
+
+    page.clock.install()
+    page.route("**/_dash-*", change)
+    open_trends(page, served.url)
+    for _second in range(25):
+        page.clock.run_for(1000)
+    expect(page.locator("#charts-late")).to_be_empty()
+    assert len(requests) == 1
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_the_running_bar_is_drawn_and_not_in_the_scale(opened: Page) -> None:

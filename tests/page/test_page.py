@@ -186,7 +186,7 @@ def test_the_version_changes_only_with_the_shown_facts() -> None:
 
 
 def test_draw_escapes_text_and_rejects_unknown_components() -> None:
-    assert draw(html.P("<b>&", title='"')) == '<p title="&quot;">&lt;b&gt;&amp;</p>'
+    assert draw(html.P("<b>&", title='" ')) == '<p title="&quot; ">&lt;b&gt;&amp;</p>'
     with pytest.raises(UnknownPartError):
         draw(dcc.Graph())
     with pytest.raises(UnknownPartError):
