@@ -4,6 +4,8 @@ import ctypes
 import hashlib
 import json
 import os
+import select
+import signal
 import struct
 import subprocess
 import sys
@@ -52,6 +54,8 @@ test "$4" = dash_app.reader || exec {python} "$@"
 shift 4
 exec {python} -S -B -c '
 import os
+import select
+import signal
 from dash_app.reader import __main__ as child
 {changes}
 child.main()
@@ -161,8 +165,21 @@ class ReaderProcess:
         message, (_open_seconds, self.sidecars_left) = json.loads(self._process.stdout.readline())
         return decode_parsed(Reading, message)
 
-    def holds_locks(self) -> bool:
-        """Whether it holds a lock on any file now."""
+    def stop_while_reading(self) -> bool:
+        """Request a reading and stop it while it holds a lock; return whether one was met."""
+        self.request()
+        assert self._process.stdout is not None
+        while not select.select([self._process.stdout], [], [], 0)[0]:
+            if self._holds_locks():
+                os.kill(self.pid, signal.SIGSTOP)
+                os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+                if self._holds_locks():
+                    return True
+                os.kill(self.pid, signal.SIGCONT)
+        self.response()
+        return False
+
+    def _holds_locks(self) -> bool:
         return f" {self.pid} " in Path("/proc/locks").read_text()
 
     def __enter__(self) -> Self:

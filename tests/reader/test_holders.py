@@ -160,11 +160,13 @@ def test_a_wal_left_behind_because_of_a_reading_is_counted(tmp_path: Path) -> No
     tables: dict[str, int] = {f"t{number}": 1 for number in range(400)}
     make_database(path, wal=True, **tables)
     with closing(sqlite3.connect(path)) as writer, ReaderProcess(path) as reader:
-        with writer:
-            writer.execute("INSERT INTO t0 (text) VALUES ('one more')")
-        reader.request()
-        eventually(reader.holds_locks)
-        os.kill(reader.pid, signal.SIGSTOP)
+
+        def is_stopped() -> bool:
+            with writer:
+                writer.execute("INSERT INTO t0 (text) VALUES ('one more')")
+            return reader.stop_while_reading()
+
+        eventually(is_stopped)
         writer.close()
         os.kill(reader.pid, signal.SIGCONT)
         assert reader.response().code is None
