@@ -137,7 +137,7 @@ def test_charts_are_asked_for_once_per_record(page: Page, served: Served, record
     requests: list[str] = []
 
     def change(route: Route) -> None:
-        if '"zone"' in (route.request.post_data or ""):
+        if "browser.data" in (route.request.post_data or ""):  # caused by it
             requests.append(route.request.url)
         answer = route.fetch()
         text = re.sub('"recorded":"[^"]*"', recorded, answer.text())
@@ -148,9 +148,9 @@ def test_charts_are_asked_for_once_per_record(page: Page, served: Served, record
     open_trends(page, served.url)
     for _second in range(25):
         page.clock.run_for(1000)
+    page.unroute_all(behavior="ignoreErrors")
     expect(page.locator("#charts-late")).to_be_empty()
     assert len(requests) == 1
-    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_the_running_bar_is_drawn_and_not_in_the_scale(opened: Page) -> None:
