@@ -161,7 +161,7 @@
       const [at] = drawn.split(" "), since = at ? `updated since ${time(new Date(at))}` : "drawn";
       write(byId("charts-late"), `The charts have not been ${since}. If this lasts, reload the page.`);
     }
-    if (isLate || !isAsking) requestCharts();
+    if (isLate || (!isAsking && asked !== newest)) requestCharts();
   };
 
   const showState = (level) => {

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from dash_app.history.rollups import roll_up_all
-from tests.browser.conftest import PHONE, ZONE, silent
+from tests.browser.conftest import PHONE, ZONE, run_until, silent
 from tests.harness import Served, eventually, make_database, write_config
 
 HOUR = 3600
@@ -51,7 +51,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("trends")
     names = (*LARGEST, "new")
     paths = [(name, make_database(folder / f"{name}.db", tasks=126)) for name in names]
-    eventually(lambda: datetime.now(UTC).minute < 58, within=125)  # this hour lasts for all tests
+    # This hour has begun, with its point, and lasts for all tests.
+    eventually(lambda: 9 <= datetime.now(UTC).timestamp() % HOUR < 58 * 60, within=135)
     with Served(write_config(folder, paths, history='every = "1h"')) as served:
         eventually(lambda: served.json("/api/db-status")["connected"] == len(names))
         served.stop()
@@ -151,6 +152,26 @@ def test_charts_are_asked_for_once_per_record(page: Page, served: Served, record
     page.unroute_all(behavior="ignoreErrors")
     expect(page.locator("#charts-late")).to_be_empty()
     assert len(requests) == 1
+
+
+def test_charts_that_are_drawn_again_are_not_asked_for_meanwhile(
+    page: Page, served: Served
+) -> None:
+    """Dash removes charts before it draws new ones, and an extension may remove them for good."""
+    bodies: list[str] = []
+    page.on("request", lambda request: bodies.append(request.post_data or ""))
+
+    def requests() -> int:
+        return sum("browser.data" in body for body in bodies)
+
+    page.clock.install()
+    open_trends(page, served.url)
+    page.clock.run_for(1000)
+    page.evaluate("document.querySelectorAll('.frame svg').forEach((svg) => svg.remove())")
+    for _second in range(4):
+        page.clock.run_for(1000)
+    assert requests() == 1
+    run_until(page, lambda: requests() == 2)
 
 
 def test_the_running_bar_is_drawn_and_not_in_the_scale(opened: Page) -> None:
