@@ -33,6 +33,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",  # its own pages, next to ours
 )
+CALLBACKS = "**/_dash-update-component*"
 ZONE = "Europe/Paris"
 PHONE: ViewportSize = {"width": 390, "height": 660}
 
@@ -59,6 +60,16 @@ def store_page_checks(config: Path, index: str = "by_time") -> None:
             states[database.name, str(database.path)] = encode(state)
     with closing(History(configured.history)) as history:
         history.store_states("integrity", states)
+
+
+def run_answered(page: Page, seconds: int) -> None:
+    """Advance the page's clock, once it is installed, as fast as the server answers its ticks.
+
+    Otherwise a page that gets no answer for many of its seconds reloads itself.
+    """
+    for _second in range(seconds):
+        with page.expect_response(CALLBACKS):
+            page.clock.run_for(1000)
 
 
 def run_until(page: Page, until: Callable[[], object]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from dash_app.history.rollups import roll_up_all
-from tests.browser.conftest import PHONE, ZONE, run_until, silent
+from tests.browser.conftest import PHONE, ZONE, run_answered, silent
 from tests.harness import Served, eventually, make_database, write_config
 
 HOUR = 3600
@@ -147,8 +147,7 @@ def test_charts_are_asked_for_once_per_record(page: Page, served: Served, record
     page.clock.install()
     page.route("**/_dash-*", change)
     open_trends(page, served.url)
-    for _second in range(25):
-        page.clock.run_for(1000)
+    run_answered(page, 25)
     page.unroute_all(behavior="ignoreErrors")
     expect(page.locator("#charts-late")).to_be_empty()
     assert len(requests) == 1
@@ -166,12 +165,12 @@ def test_charts_that_are_drawn_again_are_not_asked_for_meanwhile(
 
     page.clock.install()
     open_trends(page, served.url)
-    page.clock.run_for(1000)
+    run_answered(page, 1)
     page.evaluate("document.querySelectorAll('.frame svg').forEach((svg) => svg.remove())")
-    for _second in range(4):
-        page.clock.run_for(1000)
+    run_answered(page, 4)
     assert requests() == 1
-    run_until(page, lambda: requests() == 2)
+    run_answered(page, 25)
+    assert requests() == 2
 
 
 def test_the_running_bar_is_drawn_and_not_in_the_scale(opened: Page) -> None:

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import APIResponse, BrowserContext, Locator, Page, Route, expect
 
-from tests.browser.conftest import run_until
+from tests.browser.conftest import CALLBACKS, run_until
 from tests.harness import Served, make_database, write_config
 
-CALLBACKS = "**/_dash-update-component*"
 SLOW_CHARTS = (
     "import time; from dash_app.page.page import Page; trends = Page.trends; Page.trends ="
     " lambda *given: (time.sleep(2.5 if len(given) > 3 and given[3] else 0), trends(*given))[1]"

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests.browser.conftest import PHONE, ZONE, run_until
+from tests.browser.conftest import CALLBACKS, PHONE, ZONE, run_answered, run_until
 from tests.harness import Served, eventually, execute, make_database, write_config
 
-CALLBACKS = "**/_dash-update-component*"
 PATHS = ("/", "/databases/lost", "/glance", "/nope")
 LONG = "workspace-of-the-agent/state-and-history/observability.sqlite3"
 
@@ -282,7 +281,7 @@ def test_a_translated_page_keeps_working(quiet_page: Page, tmp_path: Path) -> No
             "void (window.kept = [...document.querySelectorAll("
             "'#before-charts :is(h1, h3, [data-form=clock]) font')])"
         )
-        page.clock.run_for(10_000)
+        run_answered(page, 10)
         expect(body.locator("#age")).to_contain_text("UPDATED")
         assert page.evaluate("kept.filter((text) => !text.isConnected).length") == 0
         execute(path, "DELETE FROM tasks WHERE id > 5")
