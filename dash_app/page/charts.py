@@ -231,7 +231,7 @@ def draw_charts(
 
 
 def empty_charts(panels: Sequence[Panel]) -> tuple[list[Component], Component]:
-    """Return the same as placeholders of the right size, until the charts come into view."""
+    """Return placeholders for both, of the right size, until the charts come into view."""
     frame = html.Div(html.Div(className="plot"), className="frame")
     drawn = [
         html.Div([_head(panel.label), frame], className=panel.kind)
