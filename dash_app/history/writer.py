@@ -197,9 +197,10 @@ class History:
     ) -> None:
         """Store earlier points, events and values of measures. Raise sqlite3.Error.
 
-        A point is a database, a table, a time, its rows and the sum of its written rows. Points are
-        in order of time; a pause longer than `BACKFILL_GAP_SECONDS` was not watched. What was
-        measured is a database, the name of a measure, a label or None, a time and a number.
+        A point is a database, a table, a time, its rows and the sum of its written rows, which
+        begins at 0. Points are in order of time; a pause longer than `BACKFILL_GAP_SECONDS` was not
+        watched. What was measured is a database, the name of a measure, a label or None, a time and
+        a number.
         """
         with self._connection:
             for database, table, time, rows, written in points:

@@ -39,7 +39,7 @@ def recorded(tmp_path: Path, config: Path) -> Path:
     history = History(HistorySettings(path=tmp_path / "history.db"))
     history.backfill(
         [
-            (name, "tasks", NOW - timedelta(minutes=ago), rows, 200 - ago)
+            (name, "tasks", NOW - timedelta(minutes=ago), rows, 60 - ago)
             for ago, rows in ((60, 100), (40, 1250), (20, 90), (0, 124))
             for name in ("email", "formerly_watched", "other")
         ],
@@ -58,7 +58,7 @@ def test_history_summarizes_each_table(tmp_path: Path, recorded: Path) -> None:
     only = ("--database", "email", "--table", "tasks", "--metric", "inserted")
     assert output_lines(tmp_path, "history", "--config", recorded, *only) == [
         "DATABASE  TABLE  WRITTEN",
-        "email     tasks      200",
+        "email     tasks       60",
     ]
     assert output_lines(tmp_path, "history", "--config", recorded, "--table", "none") == [
         "Nothing recorded."
