@@ -322,24 +322,24 @@ class Airlock:
         for child in failed:
             spent_seconds = cpu_seconds(child.pid)
             code, detail = child.failure()
+            cause = ", ".join([code, *(f"{key} {value}" for key, value in detail.items())])
             self._abandon(child)
             if child is self._shared:
                 self._shared = None
-                self._add_suspects(child, code)
+                self._add_suspects(child, cause)
             for name, suspect in self._suspects.items():
                 if suspect.child is child:
-                    facts = "".join(f", {key} {value}" for key, value in detail.items())
-                    log.warning("airlock: %s, read alone: %s%s", name, code, facts)
+                    log.warning("airlock: %s, read alone: %s", name, cause)
                     suspect.fail(code, detail)
                     self._rest_until = time.monotonic() + REST_FACTOR * spent_seconds
         return bool(failed)
 
-    def _add_suspects(self, child: ChildProcess, code: Code) -> None:
+    def _add_suspects(self, child: ChildProcess, cause: str) -> None:
         """Make suspects of the databases that a failed child was reading."""
         names = child.overdue() or set(child.started)
         more = f" and {len(names) - MAX_LOGGED_NAMES} more" if len(names) > MAX_LOGGED_NAMES else ""
         listed = ", ".join(sorted(names)[:MAX_LOGGED_NAMES]) or "nothing"
-        log.warning("airlock: %s while reading %s%s", code, listed, more)
+        log.warning("airlock: while reading %s%s: %s", listed, more, cause)
         for name in names:
             self._suspects[name] = Suspect()
 

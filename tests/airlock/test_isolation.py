@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -314,12 +315,16 @@ def hungry(path: Path) -> Path:
     return path
 
 
-def test_a_database_that_needs_too_much_memory_is_reported_as_such(tmp_path: Path) -> None:
+def test_a_database_that_needs_too_much_memory_is_reported_as_such(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = hungry(tmp_path / "a.db")
     with open_airlock(path, make_database(tmp_path / "well.db", agents=7)) as airlock:
         reading = read_until(airlock, lambda reading: reading.code is not None)
         assert (reading.code, reading.detail) == ("reader_crashed", {"memory": "256 MB"})
         assert rows(read_exact(airlock, "1")) == {"agents": 7}
+    first, *_ = caplog.messages
+    assert re.fullmatch("airlock: while reading 0(, 1)?: reader_crashed, memory 256 MB", first)
 
 
 @pytest.mark.parametrize(
