@@ -135,21 +135,20 @@
   recovery.onAnswer = () => pulse && poll();
 
   // Charts arrive by a request of their own, which may fail, as may that for Plotly; an extension may
-  // keep them from being drawn. A hidden mark tells which ones were. One request at a time: Dash drops
-  // the answer to a request once there is a newer one.
-  let chartsAt = null, charts = "", asked = "", isAsking = false;  // when they were asked for or right
+  // keep them from being drawn. A hidden mark tells which ones were. One request at a time, except for
+  // another query: Dash drops the answer to a request once there is a newer one.
+  let chartsAt = null;  // when they were asked for or right
+  let charts = "", asked = "", askedSearch = "", isAsking = false;
   const newestCharts = () => `${pulse?.recorded ?? ""} ${window.location.search}`;
-  const awaitCharts = () => { [chartsAt, asked, isAsking] = [clockMs(), newestCharts(), true]; };
   const requestCharts = () => {
-    awaitCharts();
+    [chartsAt, asked, askedSearch, isAsking] = [clockMs(), newestCharts(), window.location.search, true];
     set("browser", { data: { zone: Intl.DateTimeFormat().resolvedOptions().timeZone, at: Date.now() } });
   };
   const judgeCharts = () => {
+    if (askedSearch !== window.location.search) return requestCharts();
     const isBlank = [...document.querySelectorAll("#panels .frame")].some((frame) => !frame.querySelector("svg"));
     const drawn = (!isBlank && document.querySelector("#panels [data-drawn]")?.dataset.drawn) || "";
     const newest = newestCharts();
-    // dcc.Location asks for the charts of another query.
-    if (asked.split(" ")[1] !== window.location.search) awaitCharts();
     if (drawn === newest || (drawn && drawn !== charts)) {
       [chartsAt, charts, isAsking] = [elapsed, drawn, false];
       write(byId("charts-late"), "");
@@ -355,11 +354,12 @@
   root.addEventListener("pointerleave", follow);
   for (const type of ["pointerdown", "pointermove", "click"]) document.addEventListener(type, follow);
 
-  // A new query brings new facts without loading the page again: dcc.Location hears of it.
+  // A new query brings new facts and charts without loading the page again: dcc.Location hears of it.
   const go = (url, isRefined) => {
     url.search ||= "";  // without the "?" of an empty one
     window.history[isRefined ? "replaceState" : "pushState"](null, "", url);
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+    show();
   };
   const nameFilter = () => new URL(window.location).searchParams.get("name") ?? "";
   const filter = () => {

@@ -77,16 +77,15 @@ def _draw_charts(app: Dash, page: Page) -> None:
         Output(ids.RANGES, "html"),
         Output(ids.PANELS, "children"),
         Output(ids.BELOW_CHARTS, "html"),
-        Input(ids.URL, "search"),
         Input(ids.BROWSER, "data"),
         State(ids.URL, "pathname"),
+        State(ids.URL, "search"),
         prevent_initial_call=True,
     )
     def draw(
-        search: str | None, browser: dict[str, Any] | None, path: str | None
+        browser: dict[str, Any] | None, path: str | None, search: str | None
     ) -> tuple[object, ...]:
-        zone = _zone(browser.get("zone")) if browser else None  # not in view yet
-        return page.trends(path, search, zone)
+        return page.trends(path, search, _zone((browser or {}).get("zone")))
 
 
 def _zone(name: str | None) -> tzinfo:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from dash_app.history.rollups import roll_up_all
-from tests.browser.conftest import PHONE, ZONE, run_answered, silent
+from tests.browser.conftest import CALLBACKS, PHONE, ZONE, run_answered, silent
 from tests.harness import Served, eventually, make_database, write_config
 
 HOUR = 3600
@@ -138,7 +138,7 @@ def test_charts_are_asked_for_once_per_record(page: Page, served: Served, record
     requests: list[str] = []
 
     def change(route: Route) -> None:
-        if "browser.data" in (route.request.post_data or ""):  # caused by it
+        if "panels.children" in (route.request.post_data or ""):
             requests.append(route.request.url)
         answer = route.fetch()
         text = re.sub('"recorded":"[^"]*"', recorded, answer.text())
@@ -153,6 +153,29 @@ def test_charts_are_asked_for_once_per_record(page: Page, served: Served, record
     assert len(requests) == 1
 
 
+def test_charts_of_another_query_are_asked_for_at_once_and_once(page: Page, served: Served) -> None:
+    """Also while others are awaited, and if the browser goes back."""
+    asked: list[str] = []
+
+    def note(route: Route) -> None:
+        if "panels.children" in (route.request.post_data or ""):
+            state = json.loads(route.request.post_data or "")["state"]
+            asked.append(next(part["value"] for part in state if part["property"] == "search"))
+        route.continue_()
+
+    page.route(CALLBACKS, note)
+    open_trends(page, served.url)
+    chosen = page.locator("#ranges [aria-current]").last
+    for name in ("6 h", "7 d"):
+        page.locator("#ranges").get_by_role("link", name=name).click()
+    expect(chosen).to_have_text("7 d")
+    expect(page.locator("[data-drawn$='?range=7d']")).to_be_attached()
+    page.go_back()
+    expect(chosen).to_have_text("6 h")
+    page.unroute_all(behavior="ignoreErrors")
+    assert asked == ["", "?range=6h", "?range=7d", "?range=6h"]
+
+
 def test_charts_that_are_drawn_again_are_not_asked_for_meanwhile(
     page: Page, served: Served
 ) -> None:
@@ -161,7 +184,7 @@ def test_charts_that_are_drawn_again_are_not_asked_for_meanwhile(
     page.on("request", lambda request: bodies.append(request.post_data or ""))
 
     def requests() -> int:
-        return sum("browser.data" in body for body in bodies)
+        return sum("panels.children" in body for body in bodies)
 
     page.clock.install()
     open_trends(page, served.url)

@@ -174,8 +174,7 @@ def assert_rejections(log: str) -> None:
 def test_charts_are_drawn_in_a_valid_time_zone_only(
     served: Served, zone: object, status: int
 ) -> None:
-    callback = page_callback(served, "url", "?range=1h", ["/"])
-    callback["inputs"][1]["value"] = {"zone": zone}
+    callback = page_callback(served, "browser", {"zone": zone}, ["/", "?range=1h"])
     assert send(served, callback) == status
 
 
