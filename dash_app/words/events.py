@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from dash_app.model.event import Event
-from dash_app.words.numbers import age, first_of, number, plural, size
+from dash_app.words.numbers import after, first_of, number, plural, size
 
 MAX_PARTS = 3
 """Maximum number of changes listed in one event; the others are counted."""
@@ -45,7 +45,7 @@ def _description(event: Event) -> str:
         case "truncated":
             text = f"Cut short: {size(was['sizeBytes'])} → {size(now['sizeBytes'])}"
         case "back":
-            text = f"Back after {age(event.at - datetime.fromisoformat(was['since']))}"
+            text = f"Back {after(event.at - datetime.fromisoformat(was['since']))}"
         case "replaced":
             text = "Replaced by another file" if "file" in was else "Overwritten by another copy"
         case "rolled_back":

@@ -7,7 +7,7 @@ from pathlib import Path
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.opener import Opener
 from dash_app.words.numbers import (
-    age,
+    after,
     clock,
     first_of,
     join_names,
@@ -114,7 +114,7 @@ def incident_line(incident: Incident) -> str:
     """Return an incident in one line, with its end or acknowledgement and its notifications."""
     parts = [incident_sentence(incident), *filter(None, [openers_of(incident)])]
     if incident.ended_at:
-        parts.append(f"Over after {age(incident.ended_at - incident.since)}.")
+        parts.append(f"Over {after(incident.ended_at - incident.since)}.")
     elif incident.acknowledged:
         parts.append(f"{acknowledged_by(incident.acknowledged)}.")
     parts += [f"{line}." for line in (sent_line(incident), unsent_line(incident)) if line]
@@ -126,16 +126,15 @@ def ending(incident: Incident) -> str:
 
     Of a late write nothing follows.
     """
-    length = age((incident.ended_at or incident.since) - incident.since)
-    after = f"after {'a moment' if length == 'now' else length}"
+    when = after((incident.ended_at or incident.since) - incident.since)
     if incident.kind == "late":
-        return f"On time again {after} late"
+        return f"On time again {when} late"
     if incident.kind == "down":
-        return f"Back {after}: had been down since"
+        return f"Back {when}: had been down since"
     what = kind_in_brief(incident.kind)
     if incident.kind in MEASURED:
         what = f"{labels_and_cause(incident)[1].partition(SEPARATOR)[0]} {what}"
-    return f"Over {after}: {what} since"
+    return f"Over {when}: {what} since"
 
 
 def acknowledged_by(acknowledgement: Acknowledgement) -> str:

@@ -8,7 +8,7 @@ from dash_app.model.incident import Incident
 from dash_app.model.notification import Notification, NotificationKind
 from dash_app.words.commands import RUN
 from dash_app.words.incidents import SEPARATOR, incident_sentence, labels_and_cause
-from dash_app.words.numbers import age, ago, clock, first_of, number, plural, truncate
+from dash_app.words.numbers import after, ago, clock, first_of, number, plural, truncate
 
 MAX_LINES = 20
 """Maximum number of notifications listed in a summary; the page shows all incidents."""
@@ -24,7 +24,7 @@ def notification_title(kind: NotificationKind, incident: Incident) -> str:
     """Return the title of a notification about an incident, with the databases concerned."""
     labels, _ = labels_and_cause(incident)
     if kind == "over" and incident.ended_at:
-        return f"{labels}: over after {age(incident.ended_at - incident.since)}"
+        return f"{labels}: over {after(incident.ended_at - incident.since)}"
     need = "need" if len(incident.databases) > 1 else "needs"
     return f"{labels}: still {need} you" if kind == "reminder" else f"{labels}: {need} you"
 

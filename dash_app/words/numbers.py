@@ -83,6 +83,12 @@ def ago(elapsed: timedelta) -> str:
     return text if text == "now" else f"{text} ago"
 
 
+def after(length: timedelta) -> str:
+    """Return when something ended: after a moment, after 7 s."""
+    text = age(length)
+    return f"after {'a moment' if text == 'now' else text}"
+
+
 def day(time: datetime) -> str:
     """Return a day: 12 Nov."""
     return f"{time.day} {time:%b}"

@@ -71,7 +71,7 @@ def create_empty(path: Path) -> None:
     ("changes", "expected"),
     [
         ([remove], ["Gone"]),
-        ([remove, restore], ["Gone", "Back after now"]),
+        ([remove, restore], ["Gone", "Back after a moment"]),
         ([truncate_to(0)], ["Emptied: it held 138 rows"]),
         ([sql(*DROP_ALL)], ["Emptied: it held 138 rows"]),
         ([replace_with_other], [f"Replaced by another file with 138 fewer rows: {LOST}"]),
@@ -101,7 +101,7 @@ def create_empty(path: Path) -> None:
             [remove, create_empty],
             [
                 "Gone",
-                f"Back after now with 138 fewer rows: {LOST}; the previous file is now a.away",
+                f"Back after a moment with 138 fewer rows: {LOST}; the previous file is now a.away",
                 "Schema changed: − table runs",
             ],
         ),

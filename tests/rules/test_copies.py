@@ -18,7 +18,7 @@ from dash_app.rules.changes import apply_reading
 from dash_app.rules.judge import with_baseline
 from dash_app.rules.problems import resolve_events
 from tests.airlock_helpers import open_airlock, read_exact
-from tests.harness import execute
+from tests.harness import WITHOUT_SYNC, execute
 from tests.rules.helpers import (
     event_texts,
     events_of,
@@ -99,6 +99,7 @@ def backup_api(path: Path) -> None:
     """Restore with SQLite's own backup, as `sqlite3 backup ".backup queue.db"` does."""
     source, target = sqlite3.connect(path.with_name("backup")), sqlite3.connect(path)
     with closing(source), closing(target):
+        target.execute(WITHOUT_SYNC)
         source.backup(target)
 
 
@@ -108,7 +109,7 @@ def touch_older(path: Path) -> None:
 
 MOVED = "; the previous file is now queue.away"
 OLDER_BESIDE = OLDER[0] + MOVED
-BACK_LESS = f"Back after now with {FEWER}{MOVED}"
+BACK_LESS = f"Back after a moment with {FEWER}{MOVED}"
 BACK = ["Gone", BACK_LESS]
 
 
@@ -123,8 +124,8 @@ BACK = ["Gone", BACK_LESS]
         ([mv("newest")], ["Replaced by another file"]),
         ([rsync("newest")], ["Replaced by another file"]),
         ([vacuum_into_new_file], ["Replaced by another file"]),
-        ([remove, cp("newest")], ["Gone", "Back after now"]),
-        ([remove, cp_p("newest")], ["Gone", "Back after now"]),
+        ([remove, cp("newest")], ["Gone", "Back after a moment"]),
+        ([remove, cp_p("newest")], ["Gone", "Back after a moment"]),
         ([cp("backup")], [f"Overwritten by another copy with {FEWER}"]),
         ([mv("backup")], [f"Replaced by another file with {FEWER}"]),
         ([cp_p("backup")], OLDER),
@@ -132,7 +133,7 @@ BACK = ["Gone", BACK_LESS]
         ([remove, cp("backup")], BACK),
         ([remove, backup_api], BACK),
         ([backup_api], ["Rows lost: queue 5,209 → 3,709"]),
-        ([remove, cp_p("backup")], ["Gone", "Back after now", OLDER_BESIDE]),
+        ([remove, cp_p("backup")], ["Gone", "Back after a moment", OLDER_BESIDE]),
         ([sql("VACUUM"), sql("DELETE FROM queue WHERE id > 5000")], []),
     ],
 )
@@ -350,7 +351,7 @@ def test_a_file_that_was_away_and_written_is_not_another_copy(tmp_path: Path) ->
         execute(away, "DELETE FROM queue WHERE id <= 1500")
         away.rename(path)
 
-    assert event_texts(events_of(path, remove, come_back)) == ["Gone", "Back after now"]
+    assert event_texts(events_of(path, remove, come_back)) == ["Gone", "Back after a moment"]
 
 
 def on_another_device(reading: Reading) -> Reading:

@@ -176,6 +176,13 @@ def test_an_age_has_one_unit_and_is_rounded_down(seconds: float, expected: str) 
 
 
 @pytest.mark.parametrize(
+    ("seconds", "expected"), [(1.9, "after a moment"), (2, "after 2 s"), (61, "after 1 min")]
+)
+def test_something_is_over_after_a_moment_or_a_length(seconds: float, expected: str) -> None:
+    assert numbers.after(timedelta(seconds=seconds)) == expected
+
+
+@pytest.mark.parametrize(
     ("minutes", "expected"),
     [
         (0.5, "30 s"),
