@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
@@ -161,12 +162,12 @@ def _listening(port: int) -> Iterator[list[str]]:
 
 
 def _process_with_socket(inode: str) -> str | None:
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if str(descriptor.readlink()) == f"socket:[{inode}]":
-                return process_label(int(descriptor.parents[1].name))
-        except OSError:
-            continue
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # of another user, or it has exited meanwhile
+            for descriptor in (process / "fd").iterdir():
+                with suppress(FileNotFoundError):  # closed meanwhile
+                    if str(descriptor.readlink()) == f"socket:[{inode}]":
+                        return process_label(int(process.name))
     return None
 
 

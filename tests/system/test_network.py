@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -132,3 +132,14 @@ def test_an_address_that_appears_without_descriptors_left_is_served_later(number
     served.stop()
     served.join()
     served._dispatcher.set_thread_count(0)
+
+
+def test_processes_that_end_meanwhile_do_not_end_the_search_for_a_holder() -> None:
+    """A folder of `/proc` may be gone between two looks at it."""
+    loop = "while :; do /bin/true; done"
+    with ExitStack() as stack:
+        for _ in range(4):
+            shell = stack.enter_context(subprocess.Popen(["sh", "-c", loop]))
+            stack.callback(shell.kill)
+        for _ in range(1000):
+            assert network._process_with_socket("0") is None
