@@ -1,7 +1,6 @@
 """Search folders and patterns in a process of its own, which may hang in a folder."""
 
 import time
-from math import inf
 from pathlib import Path
 
 from dash_app.airlock.line_process import OneShot
@@ -49,12 +48,10 @@ class Finder(OneShot):
             self.close()
         return self.is_over
 
-    def wait(self, seconds: float = inf) -> bool:
-        """Wait until the search is over, but at most `seconds`. Return whether it is."""
-        until = time.monotonic() + seconds
-        while not self.poll() and (left := min(until, self._ends_at) - time.monotonic()) > 0:
-            self.await_message(left)
-        return self.poll()
+    def wait(self) -> None:
+        """Wait until the search is over."""
+        while not self.poll():
+            self.await_message(max(self._ends_at - time.monotonic(), 0))
 
     def close(self) -> None:
         """End the search. What was found stays."""

@@ -25,7 +25,7 @@ from dash_app.model.database import HISTORY_APPLICATION_ID
 from dash_app.model.known_programs import PROGRAMS
 from dash_app.model.leftovers import leftover_reason
 from dash_app.reader import sandbox
-from dash_app.reader.connection import connect, time_limit
+from dash_app.reader.connection import connect, cpu_limit
 from dash_app.reader.files import (
     ABSENT,
     HEADER_BYTES,
@@ -181,7 +181,7 @@ class Search:
             with connect(files.path, route) as connection:
                 program = _program(path, connection.execute(NAMES).fetchall())
                 if self._with_schema:
-                    with time_limit(connection, DESCRIBE_SECONDS):
+                    with cpu_limit(connection, DESCRIBE_SECONDS):
                         schema = describe_tables(connection)
         return {"program": program, "schema": schema}
 

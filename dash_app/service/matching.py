@@ -14,7 +14,8 @@ SEARCH_EVERY_SECONDS = 40.0
 is watched within a minute."""
 
 ONCE_SECONDS = 2.0
-"""Maximum time for a search on which a command, or the start of the service, waits."""
+"""Maximum time for a search on which a command, or the start of the service, waits. The start of
+its process does not count: on a busy machine, it may take longer."""
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def with_files(settings: Settings) -> Settings:
     finder = _start(settings, ONCE_SECONDS)
     if finder is None:
         return settings
-    finder.wait(ONCE_SECONDS)
+    finder.wait()
     finder.close()
     return with_found(settings, finder.matches)
 

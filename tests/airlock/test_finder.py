@@ -19,13 +19,13 @@ from tests.mounts import CAN_MOUNT, BadDisk
 
 def find(*folders: Path, seconds: float = 5.0, **more: object) -> Finder:
     finder = Finder({"folders": list(map(str, folders)), **more}, seconds)
-    assert finder.wait(PATIENCE_SECONDS)
+    finder.wait()
     return finder
 
 
 def match(*patterns: str, seconds: float = 5.0) -> Finder:
     finder = Finder({"patterns": patterns}, seconds)
-    assert finder.wait(PATIENCE_SECONDS)
+    finder.wait()
     return finder
 
 
@@ -113,7 +113,7 @@ FIND_AND_PRINT = """
 import json, sys
 from dash_app.airlock.finder import Finder
 finder = Finder({"folders": sys.argv[1:]}, 0.7)
-finder.wait(10)
+finder.wait()
 print(json.dumps([finder.is_complete, [*map(str, finder.files)], finder.skipped]))
 """
 
@@ -195,7 +195,7 @@ def test_a_pattern_of_a_thousand_parts_is_not_answered(capfd: pytest.CaptureFixt
 
 def test_a_failed_search_is_over_and_not_complete(capfd: pytest.CaptureFixture[str]) -> None:
     finder = Finder({"folders": 1})
-    assert finder.wait(PATIENCE_SECONDS)
+    finder.wait()
     assert not finder.is_complete
     assert "TypeError" in capfd.readouterr().err
 
