@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -154,9 +154,23 @@ def prometheus(program: str) -> str:
     return path
 
 
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-PORTS = itertools.cycle(random.sample(range(10_000, 30_000)[WORKER % 8 :: 8], 2_500))
-"""Ports that no other pytest worker uses, below the kernel's own range (from 32,768)."""
+SHARES = 32
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield ports that no other test process uses, below the kernel's own range (from 32,768).
+
+    The name of an abstract socket is free again when its process has ended.
+    """
+    with socket.socket(socket.AF_UNIX) as holder:
+        for share in range(SHARES):
+            with suppress(OSError):
+                holder.bind(f"\0mission-control-tests-{share}")
+                yield from itertools.cycle(random.sample(range(10_000, 30_000)[share::SHARES], 625))
+    raise RuntimeError("too many test processes")
+
+
+PORTS = _own_ports()
 
 
 def free_port() -> int:

@@ -365,8 +365,8 @@ def test_closing_the_terminal_stops_the_service(config: Path) -> None:
     command += ["--address", "loopback", "--port", str(free_port())]
     with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE) as process:
         assert process.stdout
-        while b"http:" not in process.stdout.readline():
-            pass
+        while b"http:" not in (line := process.stdout.readline()):
+            assert line
         process.send_signal(signal.SIGHUP)
         assert process.wait(PATIENCE_SECONDS) == 0
     os.close(ours)
