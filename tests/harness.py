@@ -31,6 +31,9 @@ ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 60.0
 """Maximum wait for an event: long, so that a slow machine fails no test."""
 
+PATIENT = 'deadline = "30s"'
+"""A setting of the sampler: the deadline of a reading that a busy machine does not miss."""
+
 WITHOUT_SYNC = "PRAGMA synchronous = OFF"
 """Waits for no disk. The file that others see is the same: only a loss of power would show."""
 
@@ -231,10 +234,10 @@ def write_config(
 ) -> Path:
     """Write a configuration with its history in the same folder; return its path.
 
-    `more` maps the names of sections to lines of TOML.
+    `more` maps the names of sections to lines of TOML. Without a `sampler`, it is `PATIENT`.
     """
     lines = [
-        f"[sampler]\ninterval = {json.dumps(interval)}\n{more.pop('sampler', '')}",
+        f"[sampler]\ninterval = {json.dumps(interval)}\n{more.pop('sampler', PATIENT)}",
         f"[history]\npath = {json.dumps(str(folder / 'history.db'))}\n{more.pop('history', '')}",
         *(f"[{name}]\n{text}" for name, text in more.items()),
         *(
@@ -332,6 +335,11 @@ class Served:
         """Return one database of `/api/db-status`."""
         databases = self.json("/api/db-status")["databases"]
         return next(database for database in databases if database["name"] == name)
+
+    def await_tick(self) -> None:
+        """Wait until there are new readings: the next ones are an interval away."""
+        taken_at = self.json("/api/db-status")["takenAt"]
+        eventually(lambda: self.json("/api/db-status")["takenAt"] > taken_at)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop the process; return its exit code."""

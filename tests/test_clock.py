@@ -193,7 +193,7 @@ def test_a_loss_from_the_future_can_be_acknowledged(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", tasks=100)
     configured = configuration.parse(
         {
-            "sampler": {"deadline": "30s"},
+            "sampler": {"interval": "30s", "deadline": "30s"},
             "history": {"path": str(tmp_path / "history.db")},
             "databases": [{"name": "email", "path": str(path)}],
         },

@@ -96,7 +96,7 @@ def test_a_file_that_is_mounted_without_its_folder_is_a_problem(
     inside.touch()
     subprocess.run(["mount", "--bind", path, inside], check=True)
     watched = [("inside", inside), ("outside", path)]
-    loaded = settings.load(write_config(tmp_path, watched, sampler='deadline = "30s"'))
+    loaded = settings.load(write_config(tmp_path, watched))
     caplog.set_level(logging.INFO)
     try:
         with closing(History(loaded.history)) as history:

@@ -116,8 +116,8 @@ def test_an_idle_tick_of_the_child_needs_few_calls(
             for _ in range(10):
                 airlock.read(5)
             reads, writes = (now - then for now, then in zip(calls(pid), before, strict=True))
-            assert writes == 110
-            return reads <= 10 * (2 + 2 * reads_per_list)  # a long list is read twice
+            # A long list is read twice, and a child that is late gets one more request.
+            return writes == 110 and reads <= 10 * (2 + 2 * reads_per_list)
 
         eventually(is_cheap)
 
@@ -186,9 +186,13 @@ def test_an_idle_tick_of_the_service_needs_few_calls(sampler: Sampler) -> None:
     """The child's answers, the kernel's locks, and how much both processes wrote."""
     for _ in range(20):
         sampler.tick()
-    before = calls(os.getpid())
-    for _ in range(10):
-        sampler.tick()
-    reads, writes = (now - then for now, then in zip(calls(os.getpid()), before, strict=True))
-    assert reads <= 10 * MAX_READS_PER_TICK
-    assert writes == 10
+
+    def is_cheap() -> bool:
+        """Whether ten ticks take the calls they should: a late child takes more or fewer."""
+        before = calls(os.getpid())
+        for _ in range(10):
+            sampler.tick()
+        reads, writes = (now - then for now, then in zip(calls(os.getpid()), before, strict=True))
+        return reads <= 10 * MAX_READS_PER_TICK and writes == 10
+
+    eventually(is_cheap)

@@ -162,12 +162,12 @@ def bars(path: Path, reach: timedelta, every: timedelta = MINUTE, **more: Any) -
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
-    """A table that grew by a row a minute for three days up to the minute, and an empty one.
+    """A table that grew by a row a minute for three days up to a time yesterday, and an empty one.
 
-    It was not watched from two hours ago to one hour ago.
+    It was not watched from two hours to one hour before that time, which were on the same day.
     """
-    path, now = tmp_path_factory.mktemp("loader") / "history.db", datetime.now(UTC)
-    now = now.replace(second=0, microsecond=0)
+    path, yesterday = tmp_path_factory.mktemp("loader") / "history.db", datetime.now(UTC) - DAY
+    now = yesterday.replace(hour=15, minute=37, second=0, microsecond=0)
     with closing(History(HistorySettings(path=path))) as history:
         for minute in range(3 * 24 * 60, -1, -1):
             if not 60 < minute < 120:
@@ -220,7 +220,7 @@ def test_rows_that_came_while_not_watched_are_no_bar(recorded: tuple[Path, datet
     assert tables.attrs["written"] == {"tasks": 24 * 60, "empty": 0}
     assert tables.attrs["written"] == {"tasks": DAY // MINUTE, "empty": 0}
     assert tables.attrs["meanwhile"] == {"tasks": [gap], "empty": [(*gap[:2], 0)]}
-    rows = loader.trend_frame(path, loader.Trend(6 * HOUR, 300, MINUTE))
+    rows = loader.trend_frame(path, loader.Trend(6 * HOUR, 300, MINUTE, until=now))
     assert rows.attrs["meanwhile"] == {"email": [gap]}
     assert rows["email"][now - 110 * MINUTE : now - 65 * MINUTE].isna().all()
     present = loader.with_present(rows, snapshot(now, email={"tasks": 7}))

@@ -44,7 +44,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=10 * PATIENCE_SECONDS,
         check=False,
     )
     assert not (check and done.returncode), done.stdout

@@ -14,6 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dash_app.model.problem import DANGERS, Level
 from tests.harness import ROOT, Served, eventually, make_database, write_config
+from tests.measuring import ANY_SHARE, ASKED_AT_EACH_CHANGE
 
 SNIPPETS = (ROOT / "ops" / "integrations" / "README.md").read_text()
 SKILL = (ROOT / "ops" / "skill" / "SKILL.md").read_text()
@@ -27,12 +28,12 @@ ADDRESS = "http://127.0.0.1:3001"
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("integrations")
     path = make_database(folder / "email.db", messages=3)
-    config = write_config(folder, [("email", path)])
+    config = write_config(folder, [("email", path)], measures=ANY_SHARE)
     with config.open("a") as file:
         file.write(
             '\n[[databases.measures]]\nname = "unread"\nsql = "SELECT count(*) + 4 FROM messages"\n'
         )
-    with Served(config) as served:
+    with Served(config, patch=ASKED_AT_EACH_CHANGE) as served:
         eventually(lambda: served.json("/api/measures")["measures"][0]["measuredAt"])
         yield served
 

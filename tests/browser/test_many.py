@@ -25,8 +25,9 @@ def fifty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     for _, path in paths[1:]:
         path.write_bytes(source.read_bytes())
     with Served(write_config(folder, paths)) as served:
+        eventually(lambda: served.json("/api/db-status")["headline"] == "All 50 well")
         paths[20][1].unlink()
-        eventually(lambda: served.json("/api/db-status")["headline"] != "All 50 well")
+        eventually(lambda: "Agent 20 is gone" in served.json("/api/db-status")["headline"])
         yield served
 
 
@@ -48,7 +49,9 @@ def assert_accessible_at_each_size(page: Page) -> None:
     for width, size in product((320, 768, 1440), ("200%", "100%")):
         page.set_viewport_size({"width": width, "height": 660})
         page.evaluate(f"document.documentElement.style.fontSize = '{size}'")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.wait_for_function(
+            "(width) => document.documentElement.scrollWidth <= width", arg=width
+        )
 
 
 def test_fifty_databases_are_rows_below_the_cards_in_trouble(

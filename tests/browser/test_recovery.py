@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import APIResponse, BrowserContext, Locator, Page, Route, expect
 
-from tests.browser.conftest import CALLBACKS, run_until
-from tests.harness import Served, make_database, write_config
+from tests.browser.conftest import CALLBACKS, run_answered, run_until
+from tests.harness import PATIENCE_SECONDS, Served, make_database, write_config
 
 SLOW_CHARTS = (
     "import time; from dash_app.page.page import Page; trends = Page.trends; Page.trends ="
@@ -214,7 +214,8 @@ def test_charts_that_are_not_updated_say_so(page: Page, unchanged: Served) -> No
         "history.pushState(null, '', '?range=7d');"
         "window.dispatchEvent(new CustomEvent('_dashprivate_pushstate'))"
     )
-    run_until(page, page.get_by_text("The charts have not been ").count)
+    run_answered(page, 25)
+    expect(page.get_by_text("The charts have not been ")).to_be_visible()
     expect(headline(page)).to_have_text("Email is well")
 
 
@@ -273,7 +274,9 @@ def test_an_old_tab_reloads_once_and_never_loops(page: Page, unchanged: Served) 
     page.clock.install()
     loads = open_page(page, unchanged)
     page.route(CALLBACKS, answer(400))
-    run_until(page, lambda: len(loads) == 2)
+    with page.expect_event("load", timeout=PATIENCE_SECONDS * 1000):
+        for _ in range(8):  # more could be too long for a page that is still loading
+            page.clock.run_for(1000)
     expect(page.locator("#app #card-email")).to_contain_text("Connected")
     run_until(page, page.locator("#notice").inner_text)
     for _ in range(10):
@@ -294,7 +297,7 @@ def test_the_notice_names_the_answer(page: Page, unchanged: Served) -> None:
         run_until(page, page.locator("#notice", has_text=re.compile(words)).count)
         expect(headline(page)).to_have_text("Can't tell")
         page.unroute_all()
-        run_until(page, lambda: not page.locator("#notice").inner_text())
+        expect(page.locator("#notice")).to_be_empty()
         expect(headline(page)).to_have_text("Email is well")
     assert len(loads) == 1
 

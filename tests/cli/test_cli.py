@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,10 @@ def running(home: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def output_until(process: subprocess.Popen[str], pattern: str) -> str:
@@ -223,12 +226,19 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_removes_its_files(
     with running(home, "demo", "--port", free_port()) as process:
         output_until(process, "discover --save")
         (folder,) = tmp_path.glob("mission-control-demo-*")
-        tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
-        children = [pid for task in tasks for pid in task.read_text().split()]
+        tasks = partial(Path(f"/proc/{process.pid}/task").glob, "*/children")
+
+        def children() -> list[str]:
+            """The processes that it has started: six, and at times one that asks measures."""
+            with suppress(OSError):  # a thread ended
+                found = [pid for task in tasks() for pid in task.read_text().split()]
+                return found if len(found) >= 6 else []
+            return []
+
+        found = eventually(children)
         process.kill()
         process.wait()
-    assert len(children) >= 6  # and at times one that asks measures
-    eventually(lambda: not any(is_alive(pid) for pid in children))
+    eventually(lambda: not any(is_alive(pid) for pid in found))
     with running(home, "demo", "--port", free_port()) as process:
         output_until(process, "discover --save")
         assert not folder.exists()

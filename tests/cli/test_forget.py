@@ -12,7 +12,7 @@ from dash_app.history.file import forget_request
 from dash_app.history.writer import History
 from dash_app.settings.schema import HistorySettings
 from tests.cli.helpers import environment, output_lines, run, usage_error
-from tests.harness import ROOT, Served, eventually, make_database, write_config
+from tests.harness import PATIENT, ROOT, Served, eventually, make_database, write_config
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_forget_ends_problems_without_the_service(tmp_path: Path, config: Path) 
 
 def test_forget_fails_if_the_service_does_not_respond(tmp_path: Path, config: Path) -> None:
     """It waits for two intervals and deadlines."""
-    config.write_text(config.read_text().replace("[sampler]", '[sampler]\ndeadline = "500ms"'))
+    config.write_text(config.read_text().replace(PATIENT, 'deadline = "500ms"'))
     make_database(tmp_path / "email.db", messages=3)
     with Served(config) as served:
         lose_email(tmp_path, served)

@@ -75,8 +75,14 @@ def test_without_the_service_there_is_one_line_per_database_worst_first(
     late = '[[databases]]\nname = "late"'
     text = config.read_text().replace(late, f"[[databases.measures]]\n{measure}\n{late}")
     config.write_text(text)
-    code, output = status(tmp_path, config)
-    assert code == 0
+
+    def answered() -> list[str]:
+        """Its output, if a busy machine let it ask the measure."""
+        code, output = status(tmp_path, config)
+        assert code == 0
+        return output if output[-1].endswith(" Unread: 4.") else []
+
+    output = eventually(answered)
     assert re.fullmatch(
         r"1 well, 1 not initialized · \d\d:\d\d:\d\d UTC, (now|\d+ s ago)", output[0]
     )
@@ -115,7 +121,8 @@ def test_a_running_service_is_asked(tmp_path: Path, config: Path, port: int) -> 
         assert served.database("email")["totalRows"] == 30
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("DELETE FROM messages")
-        assert "30 rows." in status(tmp_path, config)[1][-1]
+        # A service that is too busy to answer in time is not asked.
+        eventually(lambda: "30 rows." in status(tmp_path, config)[1][-1])
     assert "Emptied: messages 30 → 0." in status(tmp_path, config)[1][1]
 
 
@@ -288,7 +295,7 @@ def test_a_command_of_more_than_a_second_shows_the_elapsed_time(
     output = read(ours).decode()
     os.close(ours)
     assert done.returncode == 0
-    assert output.startswith("\rReading the databases, 1 s")
+    assert re.match(r"\rReading the databases, \d+ s", output)
     assert output.endswith("\x1b[K")
 
 

@@ -31,9 +31,11 @@ from tests.airlock_helpers import give_to_nobody, public_folder
 from tests.factories import database, good_reading
 from tests.forked import run_forked
 from tests.harness import (
+    PATIENCE_SECONDS,
     ROOT,
     LiveWriter,
     Served,
+    eventually,
     free_port,
     make_database,
     other_server,
@@ -91,7 +93,7 @@ class Report:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=60,
+                timeout=10 * PATIENCE_SECONDS,
             )
         else:
             done = run_forked(arguments, environment)
@@ -676,7 +678,14 @@ def test_measures_that_fail_are_reported(tmp_path: Path) -> None:
             file.write(f'\n[[databases.measures]]\nname = "{name}"\nsql = "{sql}"\n')
         window = 'rows_written = 1\nwindow = "02:00-03:00 UTC"'
         file.write(f'\n[[databases.measures]]\nname = "runs"\ntable = "runs"\n{window}\n')
-    checks = list(measures.examine(settings.load(config)))
+
+    def answered() -> list[Check]:
+        """The checks, if a busy machine let it ask all measures."""
+        checks = list(measures.examine(settings.load(config)))
+        is_busy = checks[-1].level != "well" or any("busy" in check.text for check in checks)
+        return [] if is_busy else checks
+
+    checks = eventually(answered)
     found = [
         ("notice", "measure_failed", "Email: Wrong: "),
         ("notice", "measure_failed", "Email: Refused: "),

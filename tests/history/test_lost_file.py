@@ -179,7 +179,7 @@ def test_another_programs_database_in_its_place_is_left_unchanged(config: Path) 
         served.process.send_signal(signal.SIGHUP)
         eventually(lambda: "reload rejected" in served.log)
         assert "the history cannot be read. History paused: it is another program" in served.log
-        assert served.log.count("not stored") == 1
+        assert served.log.count("state not stored") == 1
         path.unlink()
         eventually(lambda: points(path) > 1)
         eventually(lambda: "History paused" not in served.get("/")[1])

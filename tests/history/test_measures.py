@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dash_app import loader
@@ -50,8 +50,8 @@ START_SECONDS = int(START.timestamp())
 Numbers = dict[str | None, float | None]
 
 
-def measured(minute: int, *reports: MeasureReport) -> Snapshot:
-    taken = snapshot(START + minute * MINUTE, email={"tasks": 9})
+def measured(minute: int, *reports: MeasureReport, start: datetime = START) -> Snapshot:
+    taken = snapshot(start + minute * MINUTE, email={"tasks": 9})
     at = taken.taken_at
     measures = tuple(replace(one, measured_at=one.measured_at or at) for one in reports)
     return replace(taken, databases=(replace(taken.databases[0], measures=measures),))
@@ -176,12 +176,15 @@ def test_at_most_fifty_labels_have_a_series_until_they_are_pruned(tmp_path: Path
 def test_a_frame_has_the_values_of_each_label_and_at_most_twelve(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     many: Numbers = {f"s{n:02}": float(n) for n in range(MAX_SHOWN + 3)}
-    times = [START + minute * MINUTE for minute in range(3)]
+    # Points are kept for 35 days.
+    start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=9)
+    times = [start + minute * MINUTE for minute in range(3)]
     values = [("email", "cost", None, at, 0.5 + n) for n, at in enumerate(times)]
     with closing(History(HistorySettings(path=path))) as history:
         history.backfill([("email", "tasks", at, 1, 1) for at in times], (), values)
-        history.record(measured(3, report(COST, {None: 4}), report(BY_STATUS, many)))
-    trend = loader.Trend(3 * MINUTE, 10, MINUTE, until=START + 3 * MINUTE)
+        last = report(COST, {None: 4}), report(BY_STATUS, many)
+        history.record(measured(3, *last, start=start))
+    trend = loader.Trend(3 * MINUTE, 10, MINUTE, until=start + 3 * MINUTE)
     cost = loader.measure_trend_frame(path, "email", COST, trend)
     assert (list(cost.columns), str(cost.index.dtype)) == ([""], loader.TIME)
     assert (str(cost[""].dtype), cost[""].tolist()) == ("Float64", [0.5, 1.5, 2.5, 4.0])

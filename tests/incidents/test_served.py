@@ -36,7 +36,7 @@ def incidents(served: Served, query: str = "") -> list[Any]:
 
 def single(incidents: list[Any]) -> Any:
     """Return the only incident once all databases belong to it."""
-    is_single = [incident["databases"] for incident in incidents] == [list(NAMES)]
+    is_single = [sorted(incident["databases"]) for incident in incidents] == [sorted(NAMES)]
     return incidents[0] if is_single else None
 
 

@@ -101,6 +101,7 @@ def test_an_older_state_is_a_fault_until_the_original_file_is_back(
     if is_renamed:
         older.replace(path)
     else:
+        served.await_tick()  # none may see half a copy
         shutil.copy2(older, path)
     eventually(lambda: findings_of_email(served) == [("rolled_back", "fault")])
     execute(path, REFILL)

@@ -8,7 +8,7 @@ from pathlib import Path
 from dash_app import settings
 from dash_app.service.install_checks import await_answers, plan
 from dash_app.settings import Settings
-from tests.harness import ROOT, Served, free_port, make_database, write_config
+from tests.harness import PATIENCE_SECONDS, ROOT, Served, free_port, make_database, write_config
 
 FOLDER = Path("/srv/agents")
 
@@ -61,7 +61,7 @@ def test_a_page_that_rejects_this_machine_is_served(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dash_app", "--config", str(config), "--port", str(port)]
     with subprocess.Popen([*command, "--address", "127.0.0.1"], cwd=ROOT) as process:
         try:
-            assert await_answers(configured(tmp_path, port)) == []
+            assert await_answers(configured(tmp_path, port), PATIENCE_SECONDS) == []
         finally:
             process.terminate()
 
