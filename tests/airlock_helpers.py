@@ -11,14 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
+from unittest.mock import patch
 
 import pytest
 
+from dash_app.airlock import child_process
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import Limits
 from dash_app.model.database import Database
@@ -89,12 +91,14 @@ def public_folder() -> Iterator[Path]:
 
 @contextmanager
 def open_airlock(*paths: Path, limits: Limits = LIMITS) -> Iterator[Airlock]:
-    """An airlock over databases named "0", "1", "2" and so on."""
+    """An airlock over databases named "0", "1", "2" and so on.
+
+    Unless it has limits of its own, a child may also acknowledge as late as a busy machine lets it.
+    """
+    seconds = PATIENCE_SECONDS if limits is LIMITS else child_process.ACKNOWLEDGE_SECONDS
     airlock = Airlock([Database(str(n), str(n), path) for n, path in enumerate(paths)], limits)
-    try:
+    with closing(airlock), patch.object(child_process, "ACKNOWLEDGE_SECONDS", seconds):
         yield airlock
-    finally:
-        airlock.close()
 
 
 def read(airlock: Airlock, name: str = "0") -> Reading:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from dash_app.airlock.child_process import Limits
 from dash_app.model.reading import Reading
 from dash_app.reader.protocol import MAX_DATA_BYTES
 from dash_app.reader.schema import MAX_NAME_CHARACTERS, MAX_OBJECTS_CHARACTERS
 from tests.airlock_helpers import open_airlock, read, rows
-from tests.fuzz import LIMITS, fuzz, image_of, keep, summary
-from tests.harness import make_database
+from tests.fuzz import fuzz, image_of, keep, summary
+from tests.harness import PATIENCE_SECONDS, make_database
 from tests.images import originals
 
 FEED = """
@@ -65,11 +66,11 @@ def make(path: Path, script: str) -> Path:
     return path
 
 
-def read_with_neighbour(path: Path) -> Reading:
+def read_with_neighbour(path: Path, table_seconds: float = 10.0) -> Reading:
     """Read a hostile database once, together with a healthy one."""
     neighbour = make_database(path.with_name("well.db"), agents=7)
-    with open_airlock(path, neighbour, limits=LIMITS) as airlock:
-        readings = airlock.read(20)
+    with open_airlock(path, neighbour, limits=Limits(30.0, table_seconds)) as airlock:
+        readings = airlock.read(PATIENCE_SECONDS)
         assert rows(readings["1"]) == {"agents": 7}
     return readings["0"]
 
@@ -82,7 +83,7 @@ def test_a_table_that_needs_too_much_memory_crashes_only_its_reader(tmp_path: Pa
 
 
 def test_an_endless_table_is_not_counted(tmp_path: Path) -> None:
-    reading = read_with_neighbour(make(tmp_path / "a.db", FEED.format(body="'x'")))
+    reading = read_with_neighbour(make(tmp_path / "a.db", FEED.format(body="'x'")), 0.25)
     assert rows(reading) == {"fine": 1, "texts": None}
 
 

@@ -172,9 +172,9 @@ class Airlock:
         self._suspects.clear()
 
     @property
-    def is_reading(self) -> bool:
-        """Whether a database is being read, or a killed child may still be reading one."""
-        return bool(self._pending() or self._abandoned)
+    def is_idle(self) -> bool:
+        """Whether no child reads a database or has anything to send, and none was killed lately."""
+        return not self._abandoned and all(child.is_idle for child in self._children())
 
     @property
     def answered_bytes(self) -> Mapping[int, int]:

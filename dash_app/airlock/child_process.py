@@ -85,6 +85,11 @@ class ChildProcess(LineProcess):
         """The databases whose readings have not arrived, started or not."""
         return self.queued | self.started.keys()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it owes nothing, neither readings nor the acknowledgement of a request."""
+        return not (self.pending or self._unacknowledged)
+
     def register(self, poll: select.poll) -> None:
         """Wait for answers, and for room in the pipe if a part of the requests is unsent."""
         poll.register(self.answers.fileno(), select.POLLIN)

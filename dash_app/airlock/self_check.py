@@ -45,7 +45,7 @@ class SelfCheck:
         pids = [*airlock.pids, *(pid for other in others for pid in other.pids)]
         files = {reading.file for reading in readings if reading.file}
         self._files_open = count_open_files("self", files)
-        if not airlock.is_reading and _are_at_rest(others):
+        if airlock.is_idle and _are_at_rest(others):
             self._measure_written(airlock.answered_bytes)
             files_open = sum(count_open_files(pid, files) for pid in pids)
             locks_held = count_locks({os.getpid(), *pids}, files)

@@ -283,10 +283,14 @@ class PageCheck:
         return self._schema(partial(read_plan, table=table.encode()))
 
     def _schema(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        try:
-            return self._reads.read(work, STILL_SECONDS)
-        except (DamagedError, NotComparedError, TooLongError):
-            raise GiveUpError("its schema cannot be read") from None
+        for _attempt in range(MAX_ATTEMPTS):
+            try:
+                return self._reads.read(work, STILL_SECONDS)
+            except TooLongError:  # a busy machine may not have let it read
+                self._reads.rest(BUSY_SECONDS)
+            except (DamagedError, NotComparedError):
+                break
+        raise GiveUpError("its schema cannot be read")
 
     def _report(self, table: str, pages: set[int]) -> None:
         """Report damage of a table, with the pages that are known."""

@@ -112,7 +112,7 @@ def test_watched_files_and_deeper_folders_are_left_out(tmp_path: Path) -> None:
 FIND_AND_PRINT = """
 import json, sys
 from dash_app.airlock.finder import Finder
-finder = Finder({"folders": sys.argv[1:]}, 0.7)
+finder = Finder({"folders": sys.argv[1:]}, 3.0)
 finder.wait()
 print(json.dumps([finder.is_complete, [*map(str, finder.files)], finder.skipped]))
 """
@@ -133,7 +133,7 @@ def test_a_folder_that_hangs_is_searched_only_if_it_is_named_and_last(tmp_path: 
             stderr=subprocess.STDOUT,  # for which nothing waits that is stuck
             check=True,
         )
-        matching = match(f"{nas}/*", f"{tmp_path}/x/*", seconds=0.5)
+        matching = match(f"{nas}/*", f"{tmp_path}/x/*", seconds=3.0)
         assert time.monotonic() - started < PATIENCE_SECONDS / 2
     assert around.is_complete
     assert around.skipped == dict.fromkeys((str(nas), str(tmp_path / "link")), "remote")

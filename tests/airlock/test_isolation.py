@@ -183,8 +183,14 @@ def test_a_database_that_loses_its_reader_is_read_alone_until_it_recovers(
             )
             assert reading
             assert not reading.tables
-            requested_at = datetime.now(UTC)
-            read_until(airlock, lambda reading: reading.verified_at > requested_at, "1")
+
+            def other_is_read() -> bool:
+                """Whether the other one is read: a busy machine may have failed it too."""
+                if suspect := airlock._suspects.get("1"):
+                    suspect.retry_at = time.monotonic()
+                return airlock.read(1)["1"].code is None and not airlock._pending()
+
+            eventually(other_is_read)
             assert airlock.read(20)["0"].code == code
             assert len(airlock.pids) == 1  # it is not read until its pause is over
             assert writer.do(ADD) == []

@@ -94,6 +94,12 @@ def test_a_crash_or_hang_concerns_one_measure(
                 if measures.is_over():  # before we looked: the first try takes 40 ms
                     measurer.states[key] = replace(measurer.states[key], stamp=None, due_at=0.0)
                     go_on()
+                if measurer._asking != key:
+                    return False
+                os.kill(measurer.pids[0], signal.SIGSTOP)
+                measures.is_over()  # receives what it had sent before
+                if measurer._asking != key:
+                    os.kill(measurer.pids[0], signal.SIGCONT)
                 return measurer._asking == key
 
             eventually(is_asked)
@@ -170,7 +176,8 @@ def test_an_answer_is_current_until_the_file_changes(tmp_path: Path) -> None:
         assert not answer(measures).is_current
         assert not measures.problems(database)
         (old,) = measures.reports(database)
-        assert (int(old.number or 0), old.is_old) == (60, True)
+        assert 57 < (old.number or 0) < 61  # its second and ours may be different ones
+        assert old.is_old
         measures.measurer._start_at = 0
         measures.round()
         assert answer(measures).is_current

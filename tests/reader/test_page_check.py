@@ -19,7 +19,7 @@ from dash_app.reader import connection, files, page_check, routes, short_reads, 
 from dash_app.reader.counts import Budget
 from dash_app.reader.page_check import PageCheck
 from dash_app.reader.reader import Reader
-from dash_app.reader.short_reads import GiveUpError, Limits
+from dash_app.reader.short_reads import GiveUpError, Limits, ShortReads, TooLongError
 from dash_app.reader.table_check import UNNAMED
 from tests.harness import PATIENCE_SECONDS, LiveWriter, execute
 
@@ -87,6 +87,9 @@ def prepared(way: str, path: Path) -> Iterator[None]:
         patch.setattr(page_check, "BUSY_SECONDS", 0.02)
         patch.setattr(short_reads, "BUSY_SECONDS", 0.02)
         patch.setattr(short_reads, "REST_FACTOR", 0)
+        patch.setattr(short_reads, "LOWEST_PRIORITY", 0)
+        patch.setattr(short_reads, "STILL_SECONDS", PATIENCE_SECONDS)
+        patch.setattr(page_check, "STILL_SECONDS", PATIENCE_SECONDS)
         patch.setattr(page_check, "Limits", partial(Limits, live_seconds=PATIENCE_SECONDS))
         patch.setattr(routes, "CLOCK_STEP_SECONDS", 0)
         patch.setattr(files, "GRANULARITY_NS", 1)
@@ -106,6 +109,25 @@ def check(path: Path, **request: Any) -> Result:
     PageCheck(request, messages.append, writes_denied=False).run()
     damaged = {m["damaged"]: m["pages"] for m in messages if "damaged" in m}
     return Result(damaged, {m["checked"]: m["note"] for m in messages if "checked" in m}, messages)
+
+
+def test_a_busy_machine_delays_a_check_and_does_not_end_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its priority, a reading without locks may not have begun when its 2 s are over."""
+    delays, read = iter(range(3)), ShortReads.read
+
+    def late(reads: ShortReads, work: Any, seconds: float | None = None) -> Any:
+        if next(delays, None) is not None:
+            raise TooLongError
+        return read(reads, work, seconds)
+
+    monkeypatch.setattr(ShortReads, "read", late)
+    with prepared("still", path):
+        result = check(path)
+    assert next(delays, None) is None
+    assert result.damaged == {}
+    assert result.notes
 
 
 @pytest.mark.parametrize("way", WAYS)
