@@ -141,5 +141,5 @@ def test_processes_that_end_meanwhile_do_not_end_the_search_for_a_holder() -> No
         for _ in range(4):
             shell = stack.enter_context(subprocess.Popen(["sh", "-c", loop]))
             stack.callback(shell.kill)
-        for _ in range(400):
+        for _ in range(200):
             assert network._process_with_socket("0") is None
