@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Self
 from unittest.mock import patch
@@ -73,8 +74,8 @@ AS_NOBODY = "os.setgroups([])\nos.setgid(65534)\nos.setuid(65534)"
 
 def change_children(folder: Path, monkeypatch: pytest.MonkeyPatch, *changes: str) -> None:
     """Run Python code in the airlock's children before they start."""
-    python = folder / "python"
-    python.write_text(CHANGED_CHILD.format(python=sys.executable, changes="\n".join(changes)))
+    python, own = folder / "python", quote(sys.executable)
+    python.write_text(CHANGED_CHILD.format(python=own, changes="\n".join(changes)))
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
 

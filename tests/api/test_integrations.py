@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any, get_args
 
 import pytest
@@ -87,7 +88,10 @@ def test_each_url_answers(served: Served) -> None:
 
 def test_the_commands_of_the_skill_work(served: Served) -> None:
     text = "\n".join(re.findall(r"```sh\n(.*?)```", SKILL, re.DOTALL))
-    for ours, theirs in ((ADDRESS, served.url), ("./ops/run", f"{sys.executable} -m dash_app")):
+    for ours, theirs in (
+        (ADDRESS, served.url),
+        ("./ops/run", f"{quote(sys.executable)} -m dash_app"),
+    ):
         text = text.replace(ours, theirs)
     config = {"MISSION_CONTROL_CONFIG": str(served._config), "PYTHONPATH": str(ROOT)}
     for line in filter(None, text.splitlines()):

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from ipaddress import ip_address
 from pathlib import Path
+from shlex import quote
 from threading import Event, Thread
 from typing import Any
 
@@ -345,7 +346,7 @@ def test_a_running_page_is_recognized_at_every_address(tmp_path: Path, allowed: 
     path, port = make_database(tmp_path / "email.db", messages=3), free_port()
     config = tmp_path / "config.toml"
     script = IN_A_TAILNET.format(address="100.101.102.103/32").replace('exec "$@"', "set +e")
-    script += WHILE_SERVED.format(python=sys.executable, config=config, port=port)
+    script += WHILE_SERVED.format(python=quote(sys.executable), config=config, port=port)
     before = ["unshare", "--net", "--map-root-user", "sh", "-c", script, "sh"]
     server = f'port = {port}\nallowed_clients = ["{allowed}"]'
     found = report(tmp_path, path, *before, server=server)

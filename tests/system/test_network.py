@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -81,7 +82,7 @@ print(*network.addresses_to_bind(['tailscale']))"
     ],
 )
 def test_the_tailscale_address_is_read_from_its_interface(address: str, expected: str) -> None:
-    script = IN_A_TAILNET.format(address=address, python=sys.executable)
+    script = IN_A_TAILNET.format(address=address, python=quote(sys.executable))
     done = subprocess.run(
         ["unshare", "--net", "--map-root-user", "sh", "-c", script],
         capture_output=True,
