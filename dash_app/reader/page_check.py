@@ -70,6 +70,9 @@ MAX_RANGES = 20
 """Maximum number of suspect pages per table about which SQLite is asked one by one."""
 
 SAVE_SECONDS = 10.0
+SCHEMA_ATTEMPTS = 5
+"""A busy machine may not let a schema be read within its 2 s. At a share of 1%, each attempt that
+uses them is 200 s in which no other database is checked."""
 
 
 class PageCheck:
@@ -283,10 +286,10 @@ class PageCheck:
         return self._schema(partial(read_plan, table=table.encode()))
 
     def _schema(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        for _attempt in range(MAX_ATTEMPTS):
+        for _attempt in range(SCHEMA_ATTEMPTS):
             try:
                 return self._reads.read(work, STILL_SECONDS)
-            except TooLongError:  # a busy machine may not have let it read
+            except TooLongError:
                 self._reads.rest(BUSY_SECONDS)
             except (DamagedError, NotComparedError):
                 break
